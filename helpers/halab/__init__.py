@@ -1,0 +1,1 @@
+"""halab: learn high availability with Docker and Kubernetes, by doing."""

@@ -1,0 +1,158 @@
+"""Where things live, and which addresses a cluster owns. Pure values; nothing here touches the disk or the network.
+
+State is kept under ``$HALAB_HOME`` (default: ``halab`` in the XDG state directory). Cluster number ``c`` (1-250) owns
+127.c.0.0/16, so many clusters share one machine without privileges; ``Addresses`` is the one place that divides that range.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+KUBERNETES_MINOR = "1.34"  # what the embedded cluster presents itself as
+KUBERNETES_VERSION = "v1.34.9"
+LOW_PORT_SHIFT = 20000  # 80 -> 20080 where ports under 1024 cannot be bound
+MAX_CLUSTERS = 250
+MAX_NODES = 60
+
+
+def halab_home() -> Path:
+    """``$HALAB_HOME``, else ``$XDG_STATE_HOME/halab``, else ``~/.local/state/halab``."""
+    if home := os.environ.get("HALAB_HOME"):
+        return Path(home).absolute()
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "halab"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The addresses of cluster number ``number``. Everything is an IPv4 address in 127.number.0.0/16.
+
+    ==================  ======================================
+    127.c.0.1:6443      the API server
+    127.c.0.1:6400      held by the supervisor: the cluster's lock
+    127.c.0.2           Ingress and Gateway (ports 80 and 443, shifted where needed)
+    127.c.0.(10+n)      node n; its agent listens on 10250
+    127.c.(1+n).0/24    the pods of node n
+    127.c.128.0/17      Services; .128.1 is ``kubernetes``, .128.10 the cluster's DNS
+    ==================  ======================================
+    """
+
+    number: int
+
+    @property
+    def prefix(self) -> str:
+        return f"127.{self.number}"
+
+    @property
+    def api(self) -> str:
+        return f"{self.prefix}.0.1"
+
+    @property
+    def ingress(self) -> str:
+        return f"{self.prefix}.0.2"
+
+    def node(self, index: int) -> str:
+        return f"{self.prefix}.0.{10 + index}"
+
+    def pod_cidr(self, index: int) -> str:
+        return f"{self.prefix}.{1 + index}.0/24"
+
+    @property
+    def service_cidr(self) -> str:
+        return f"{self.prefix}.128.0/17"
+
+    @property
+    def kubernetes_service(self) -> str:
+        return f"{self.prefix}.128.1"
+
+    @property
+    def dns(self) -> str:
+        return f"{self.prefix}.128.10"
+
+
+API_PORT = 6443
+LOCK_PORT = 6400
+KUBELET_PORT = 10250
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """What every component of an embedded cluster is told. Written once by the supervisor as ``cluster.json`` (0600).
+
+    ``tokens`` maps a user name (``admin``, ``system:kube-controller-manager``, ``system:kube-scheduler``,
+    ``system:node:NAME``, ``halab:dataplane``, ``system:apiserver``) to its bearer token. ``port_shift`` is 0 where ports under 1024
+    can be bound, else ``LOW_PORT_SHIFT``: every component that binds or dials a low port of the cluster's own range adds it.
+    """
+
+    name: str
+    number: int
+    directory: Path  # $HALAB_HOME/clusters/NAME
+    images: Path  # $HALAB_HOME/images, shared by all clusters
+    nodes: tuple[str, ...]
+    port_shift: int
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    without: tuple[str, ...] = ()  # components left out: controllers, scheduler, nodes, dataplane
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(self.number)
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.addresses.api}:{API_PORT}"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.directory / "pki" / "ca.crt"
+
+    @property
+    def certificate(self) -> Path:
+        """One serving certificate for all components: the API, node, ingress and service names and 127.c addresses they need."""
+        return self.directory / "pki" / "server.crt"
+
+    @property
+    def key(self) -> Path:
+        return self.directory / "pki" / "server.key"
+
+    @property
+    def service_account_key(self) -> Path:
+        """PEM, EC P-256: signs and verifies service account tokens."""
+        return self.directory / "pki" / "sa.key"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "state.db"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the components: ``apiserver.log``, ``controllers.log``, ``node-NAME.log``, ``envoy.log`` ..."""
+        return self.directory / "logs"
+
+    def node_directory(self, node: str) -> Path:
+        return self.directory / "nodes" / node
+
+    def port(self, port: int) -> int:
+        """The port really bound for Kubernetes' ``port`` on this machine."""
+        return port + self.port_shift if port < 1024 else port
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self) | {"directory": str(self.directory), "images": str(self.images)}, indent=1)
+
+    @classmethod
+    def load(cls, text: str) -> ClusterConfig:
+        raw: dict[str, Any] = json.loads(text)
+        raw["directory"], raw["images"] = Path(raw["directory"]), Path(raw["images"])
+        raw["nodes"], raw["without"] = tuple(raw["nodes"]), tuple(raw["without"])
+        return cls(**raw)
+
+
+def cluster_directory(name: str, home: Path | None = None) -> Path:
+    return (home or halab_home()) / "clusters" / name
