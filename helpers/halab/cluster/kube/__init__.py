@@ -1,0 +1,1 @@
+"""Pure functions on Kubernetes objects: kinds, schema, defaults, validation, patches, apply, selectors, quantities."""
