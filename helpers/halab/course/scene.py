@@ -1,0 +1,132 @@
+"""What a check can do: look at the lab's objects and send requests as users do. The vocabulary of every ``checks.py``.
+
+A check never reads a manifest's text and never knows the backend: it asks for a Service's or the Ingress's address and sends requests.
+``Failed`` results carry what was observed; ``describe_pods`` turns pods into such words.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from halab.backends.access import Api, Obj
+from halab.course.requests import Address, Answer, fetch, fetch_many
+
+
+class Reach(Protocol):
+    """How to reach what runs in a cluster from this machine. Each backend has its own way."""
+
+    def service(self, namespace: str, name: str, port: int) -> Address: ...
+
+    def pod(self, namespace: str, name: str, port: int) -> Address: ...
+
+    def node_port(self, node: str, port: int) -> Address: ...
+
+    def ingress(self, *, tls: bool = False) -> Address: ...
+
+
+@dataclass
+class Scene:
+    """One lab on one cluster. ``files`` is the learner's working folder, ``memory`` what earlier checks of this lab noted."""
+
+    api: Api
+    reach: Reach
+    namespace: str
+    files: Path
+    environment: dict[str, str]
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    # Objects
+
+    def get(self, kind: str, name: str) -> Obj | None:
+        return self.api.find(kind, name)
+
+    def list(self, kind: str, selector: str | None = None) -> list[Obj]:
+        return self.api.list(kind, selector)
+
+    def pods(self, selector: str | None = None) -> list[Obj]:
+        """Pods that are not being deleted."""
+        return [pod for pod in self.api.list("pods", selector) if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self, selector: str | None = None) -> list[Obj]:
+        return [pod for pod in self.pods(selector) if is_ready(pod)]
+
+    def pods_of(self, kind: str, name: str) -> list[Obj]:
+        """The pods that a workload's selector takes in."""
+        owner = self.get(kind, name)
+        labels = ((owner or {}).get("spec", {}).get("selector") or {}).get("matchLabels") or {}
+        return self.pods(",".join(f"{key}={value}" for key, value in labels.items())) if labels else []
+
+    def wait_for_ready(self, kind: str, name: str, count: int, timeout: float = 30.0) -> list[Obj]:
+        """Watch until a workload has exactly ``count`` ready pods; the ready pods as they are then or at the end of ``timeout``."""
+        owner = self.get(kind, name)
+        labels = ((owner or {}).get("spec", {}).get("selector") or {}).get("matchLabels") or {}
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        seen = self.api.wait("pods", lambda pods: len([p for p in pods if serves(p)]) == count, timeout, selector=selector)
+        return [pod for pod in seen if serves(pod)]
+
+    # Requests
+
+    def ask_service(self, name: str, port: int, path: str = "/", count: int = 1, host: str = "") -> list[Answer]:
+        return fetch_many(self.reach.service(self.namespace, name, port), count, path, host=host)
+
+    def ask_pod(self, pod: Obj, port: int, path: str = "/") -> Answer:
+        return fetch(self.reach.pod(self.namespace, pod["metadata"]["name"], port), path)
+
+    def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> list[Answer]:
+        address = self.reach.ingress(tls=tls)
+        return [fetch(address, path, host=host, tls=tls) for _ in range(count)]
+
+    # Programs
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """kubectl in the lab's namespace, as the learner's terminal has it."""
+        return subprocess.run(
+            ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.files, check=False
+        )
+
+
+def is_ready(pod: Obj) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions") or [])
+
+
+def serves(pod: Obj) -> bool:
+    """Ready and not on its way out."""
+    return is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def state_of(pod: Obj) -> str:
+    """A pod's state in the word that ``kubectl get pods`` would show."""
+    status = pod.get("status", {})
+    if "deletionTimestamp" in pod["metadata"]:
+        return "Terminating"
+    for container in status.get("containerStatuses") or []:
+        state = container.get("state", {})
+        reason = (state.get("waiting") or state.get("terminated") or {}).get("reason")
+        if reason:
+            return str(reason)
+    return str(status.get("reason") or status.get("phase") or "Pending")
+
+
+def describe_pods(pods: list[Obj]) -> str:
+    """``3 pods: 2 Running and ready, 1 ImagePullBackOff`` - the state of some pods in a sentence for a hint."""
+    if not pods:
+        return "there are no pods"
+    words = Counter("Running and ready" if is_ready(pod) else f"{state_of(pod)}, not ready" if state_of(pod) == "Running" else state_of(pod) for pod in pods)
+    return f"{len(pods)} pod{'s' if len(pods) > 1 else ''}: " + ", ".join(f"{count} {word}" for word, count in words.most_common())
+
+
+def trouble_of(pod: Obj) -> str:
+    """What the kubelet or the scheduler says is wrong with a pod; empty when it says nothing."""
+    status = pod.get("status", {})
+    for container in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
+        waiting = container.get("state", {}).get("waiting") or {}
+        if waiting.get("message"):
+            return f"{waiting['reason']}: {waiting['message']}"
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
+    return ""
