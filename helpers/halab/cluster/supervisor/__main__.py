@@ -1,0 +1,81 @@
+"""``python -m halab.cluster.supervisor WISH FD``: the cluster's own daemon, in two processes.
+
+The *keeper* is the root of the cluster's process tree. It does nothing but wait for the supervisor, its child, and when that ends, for
+whatever reason, it kills every process that is left below it. Killing the keeper ends the supervisor, which then stops the cluster itself.
+So no single SIGKILL leaves anything behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from halab.aio import processes
+from halab.cluster.supervisor.progress import Reporter
+
+
+def main(arguments: list[str]) -> int:
+    text, descriptor = arguments
+    if os.fork():
+        os._exit(0)  # our parent waits for this process only; from here on the cluster is nobody's child
+    os.umask(0o077)
+    processes.adopt_orphans()
+    processes.set_name("halab-keeper")
+    keeper = os.getpid()
+    child = os.fork()
+    if child == 0:
+        processes.die_with_parent(keeper, signal.SIGTERM)
+        processes.adopt_orphans()
+        processes.set_name("halab")
+        return _supervise(text, Reporter(int(descriptor)))
+    os.close(int(descriptor))
+    return _keep(child)
+
+
+def _keep(child: int) -> int:
+    def forward(number: int, _frame: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, forward)
+    while True:
+        pid, status = os.waitpid(-1, 0)  # orphans of the whole tree end here too
+        if pid == child:
+            processes.kill_descendants(os.getpid())
+            return os.waitstatus_to_exitcode(status)
+
+
+def _supervise(text: str, reporter: Reporter) -> int:
+    from halab.cluster.supervisor.daemon import Supervisor
+    from halab.cluster.supervisor.prepare import Busy, Wish, prepare
+    from halab.errors import ClusterError, HalabError
+
+    try:
+        prepared = prepare(Wish.load(text), reporter.step)
+    except Busy:
+        reporter.busy()
+        return 0
+    except HalabError as error:
+        reporter.error(error)
+        return 1
+    except Exception as error:
+        reporter.error(ClusterError("supervisor", f"{type(error).__name__}: {error}"))
+        raise
+    _log_to(prepared.config.logs / "supervisor.log")
+    return Supervisor(prepared, reporter).run()
+
+
+def _log_to(path: os.PathLike[str]) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(log)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

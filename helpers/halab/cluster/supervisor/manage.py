@@ -1,0 +1,228 @@
+"""Clusters as their owner sees them: up, down, status. What the command line and notebooks call.
+
+The supervisor does the work in its own process; here it is started, asked and waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halab.aio import processes
+from halab.cluster.supervisor import api, control, layout
+from halab.cluster.supervisor.components import APISERVER, NODE_PREFIX
+from halab.cluster.supervisor.prepare import MARK, Wish, recover
+from halab.errors import ClusterError, HalabError, MachineError, UsageError
+from halab.settings import ClusterConfig, halab_home
+
+UP_TIMEOUT = 60.0
+DOWN_TIMEOUT = 15.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    name: str
+    ready: bool
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """``state``: ``absent`` (never created), ``stopped``, ``starting``, ``running``, ``degraded`` (a component or node is not ready)."""
+
+    name: str
+    state: str
+    config: ClusterConfig | None = None
+    nodes: tuple[Node, ...] = ()
+    memory_mb: float = 0.0
+    up_seconds: float = 0.0
+    components: tuple[dict[str, Any], ...] = ()
+
+
+def up(name: str = "default", *, nodes: int | None = None, without: tuple[str, ...] = (), report: Report | None = None) -> Status:
+    """Bring the cluster up and wait until its nodes are Ready. On a running cluster only the number of nodes changes, if told.
+
+    Raises ``HalabError``; a cluster that was not there before is then not left behind.
+    """
+    report = report or (lambda _text: None)
+    home = halab_home()
+    directory = layout.directory_of(name, home)
+    _ensure_running(Wish(home, name, nodes, without), directory, report)
+    config = _config(directory)
+    running = {one["name"] for one in control.request(directory, "status")["components"]}
+    wanted = [node for node in layout.present_nodes(config) if NODE_PREFIX + node in running]
+    report("waiting for the nodes to be Ready")
+    late = api.wait_for_nodes(config, wanted, timeout=UP_TIMEOUT) if APISERVER in running else []
+    if late:
+        raise ClusterError(
+            f"cluster {name}", f"not Ready after {UP_TIMEOUT:.0f} s: {', '.join(late)}", f"see the logs in {config.logs}"
+        )
+    return status(name)
+
+
+def _ensure_running(wish: Wish, directory: Path, report: Report) -> None:
+    """Join a cluster that runs or starts, else start it; while another command is stopping it, wait for that."""
+    deadline = time.monotonic() + UP_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            control.request(directory, "wait", timeout=UP_TIMEOUT)
+            if wish.nodes is not None:
+                _change_nodes(directory, wish.nodes, report)
+            return
+        except ConnectionError:
+            if _start(wish, directory, report):
+                return
+            time.sleep(0.02)  # someone holds the directory's lock but has no socket (yet, or any more) to wait on
+    raise ClusterError(f"cluster {wish.name}", "is being started or stopped by another command", "run the command again")
+
+
+def _start(wish: Wish, directory: Path, report: Report) -> bool:
+    """Start a supervisor and follow it until the cluster is up. False if another one has the cluster."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            command = [sys.executable, "-P", "-m", "halab.cluster.supervisor", wish.dump(), str(theirs.fileno())]
+            starter = subprocess.Popen(
+                command,
+                env=os.environ | {MARK: str(directory), "MALLOC_ARENA_MAX": "2"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        starter.wait()
+        ours.settimeout(UP_TIMEOUT + 10)
+        for line in ours.makefile("rb"):
+            event = json.loads(line)
+            if event["event"] == "step":
+                report(event["text"])
+            elif event["event"] == "error":
+                raise _error(event)
+            else:
+                return bool(event["event"] == "done")
+    raise ClusterError(
+        f"cluster {wish.name}", "its supervisor ended unexpectedly", f"see {directory / 'logs' / 'supervisor.log'}"
+    )
+
+
+def _error(event: dict[str, Any]) -> HalabError:
+    kinds: dict[str, type[HalabError]] = {kind.__name__: kind for kind in (ClusterError, MachineError, UsageError)}
+    return kinds.get(event["kind"], ClusterError)(event["subject"], event["fact"], event["remedy"])
+
+
+def _change_nodes(directory: Path, count: int, report: Report) -> None:
+    answer = control.request(directory, "nodes", count=count)
+    for node in answer["added"]:
+        report(f"adding {node}")
+    for node in answer["removed"]:
+        report(f"removing {node}")
+        api.delete(_config(directory), f"/api/v1/nodes/{node}")
+
+
+def down(name: str = "default", *, purge: bool = False) -> bool:
+    """Stop the cluster; with ``purge`` its state is removed too. False if there was nothing to do. Returns when no process is left."""
+    directory = layout.directory_of(name)
+    acted = False
+    try:
+        keeper = control.request(directory, "status")["keeper"]
+        control.request(directory, "stop", timeout=DOWN_TIMEOUT)
+        _wait_for_end(keeper, directory)
+        acted = True
+    except ConnectionError:
+        if (directory / layout.RUNNING).exists():
+            recover(directory)
+            acted = True
+    if purge and directory.exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        acted = True
+    return acted
+
+
+def _wait_for_end(keeper: int, directory: Path) -> None:
+    """Wait until the keeper, which ends last, is gone."""
+    try:
+        descriptor = os.pidfd_open(keeper)
+    except ProcessLookupError:
+        return
+    import select
+
+    try:
+        if not select.select([descriptor], [], [], DOWN_TIMEOUT)[0]:
+            raise ClusterError(f"cluster {directory.name}", f"did not stop within {DOWN_TIMEOUT:.0f} s", f"kill -9 {keeper}")
+    finally:
+        os.close(descriptor)
+
+
+def status(name: str = "default") -> Status:
+    """What the cluster is doing now."""
+    directory = layout.directory_of(name)
+    config = layout.read_config(directory)
+    if config is None:
+        return Status(name, "absent")
+    try:
+        running = control.request(directory, "status", timeout=5.0)
+    except ConnectionError:
+        return Status(name, "stopped", config)
+    config = _config(directory)
+    nodes = tuple(_nodes(config, running["nodes"]))
+    ready = all(node.ready for node in nodes) and all(one["state"] in ("ready", "stopped") for one in running["components"])
+    state = running["state"] if running["state"] != "running" or ready else "degraded"
+    tree = [running["keeper"], *processes.descendants(running["keeper"])]
+    memory = processes.memory_bytes(tree) / (1 << 20)
+    return Status(
+        name, state, config, nodes, round(memory, 1), round(time.time() - running["started"], 1), tuple(running["components"])
+    )
+
+
+def _nodes(config: ClusterConfig, names: list[str]) -> list[Node]:
+    found: dict[str, dict[str, Any]] = {}
+    with suppress(OSError):
+        code, body = api.get(config, "/api/v1/nodes")
+        if code == 200:
+            found = {item["metadata"]["name"]: item for item in body.get("items", [])}
+    addresses = config.addresses
+    return [Node(name, api.node_ready(found.get(name, {})), addresses.node(config.nodes.index(name))) for name in names]
+
+
+def component(name: str, component_name: str, action: str, *, signal_name: str = "SIGTERM") -> dict[str, Any]:
+    """Stop, start, restart, pause or resume one component of a running cluster (``apiserver``, ``node-agent/node-1`` ...)."""
+    return _ask(name, "component", name=component_name, action=action, signal_name=signal_name)
+
+
+def remove_node(name: str, node: str) -> None:
+    """Take a node away for good: its agent stops, its Node object is deleted."""
+    _ask(name, "remove-node", name=node)
+    api.delete(_config(layout.directory_of(name)), f"/api/v1/nodes/{node}")
+
+
+def clusters() -> list[str]:
+    """The names of all clusters that this user has made."""
+    folder = halab_home() / "clusters"
+    return sorted(path.parent.name for path in folder.glob(f"*/{layout.CONFIG}"))
+
+
+def _ask(cluster: str, op: str, **arguments: object) -> dict[str, Any]:
+    try:
+        return control.request(layout.directory_of(cluster), op, **arguments)  # type: ignore[arg-type]
+    except ConnectionError as error:
+        raise ClusterError(f"cluster {cluster}", "is not running", "run: halab up") from error
+
+
+def _config(directory: Path) -> ClusterConfig:
+    config = layout.read_config(directory)
+    if config is None:
+        raise ClusterError(f"cluster {directory.name}", "does not exist", "run: halab up")
+    return config

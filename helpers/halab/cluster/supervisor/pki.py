@@ -1,0 +1,110 @@
+"""A certificate authority of its own for each cluster, and one serving certificate for all its components.
+
+Elliptic keys (P-256) because they are made in a millisecond. The authority's key stays in the cluster's directory (0600): it is
+the cluster's owner who could misuse it, and the authority is trusted by that owner's kubeconfig alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+from ipaddress import IPv4Address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from halab.cluster.supervisor.files import private_directory, write_private
+from halab.settings import MAX_NODES, ClusterConfig
+
+LIFETIME = datetime.timedelta(days=3650)
+BACKDATED = datetime.timedelta(hours=24)  # a machine's clock may step back after the certificate was made
+
+
+def create(config: ClusterConfig) -> None:
+    """Write ``pki/``: ``ca.crt``, ``ca.key``, ``server.crt``, ``server.key``, ``sa.key``. Files that exist are kept."""
+    folder = private_directory(config.directory / "pki")
+    if not config.service_account_key.exists():
+        write_private(config.service_account_key, _pem(_new_key()))
+    if config.ca_file.exists() and config.certificate.exists() and config.key.exists():
+        return
+    authority_key = _new_key()
+    authority = _authority(config.name, authority_key)
+    key = _new_key()
+    certificate = _serving(config, key, authority, authority_key)
+    write_private(folder / "ca.key", _pem(authority_key))
+    write_private(config.ca_file, authority.public_bytes(serialization.Encoding.PEM))
+    write_private(config.key, _pem(key))
+    write_private(config.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def names(config: ClusterConfig) -> tuple[list[str], list[str]]:
+    """The DNS names and the addresses that the serving certificate is good for; nodes to come are included."""
+    service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
+    addresses = config.addresses
+    fixed = [addresses.api, addresses.ingress, addresses.kubernetes_service, addresses.dns]
+    return ["localhost", *service], fixed + [addresses.node(index) for index in range(MAX_NODES)]
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _authority(name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"halab {name}"[:64])])
+    return (
+        _builder(subject, subject, key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _serving(
+    config: ClusterConfig, key: ec.EllipticCurvePrivateKey, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "halab cluster")])
+    dns, addresses = names(config)
+    alternatives = [x509.DNSName(name) for name in dns] + [x509.IPAddress(IPv4Address(text)) for text in addresses]
+    uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    return (
+        _builder(subject, authority.subject, key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(uses, critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )

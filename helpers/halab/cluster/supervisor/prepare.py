@@ -1,0 +1,179 @@
+"""Everything between "a cluster is wanted" and "its components can start": directory, address range, keys, configuration.
+
+An ordered list of small steps. Whatever fails, a cluster that did not exist before leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from halab.aio.processes import marked_with
+from halab.cluster.supervisor import layout
+from halab.cluster.supervisor.addresses import Claim, claim_again, claim_new
+from halab.cluster.supervisor.credentials import kubeconfig, new_tokens, node_name
+from halab.cluster.supervisor.files import disk_error, private_directory, try_lock, write_private
+from halab.errors import HalabError, MachineError, UsageError
+from halab.settings import MAX_NODES, ClusterConfig
+
+MARK = "HALAB_CLUSTER"  # environment variable of every process of a cluster: its directory
+SPARE_BYTES = 32 << 20
+DEFAULT_NODES = 3
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What ``halab up`` asked for. ``nodes`` None: as many as there were, or three."""
+
+    home: Path
+    name: str
+    nodes: int | None = None
+    without: tuple[str, ...] = ()
+
+    def dump(self) -> str:
+        return json.dumps({"home": str(self.home), "name": self.name, "nodes": self.nodes, "without": self.without})
+
+    @classmethod
+    def load(cls, text: str) -> Wish:
+        raw = json.loads(text)
+        return cls(Path(raw["home"]), raw["name"], raw["nodes"], tuple(raw["without"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A configuration on disk and the locks that make it ours. ``fresh``: the cluster did not exist before."""
+
+    config: ClusterConfig
+    claim: Claim
+    lock: int
+    fresh: bool
+
+
+class Busy(Exception):
+    """Another supervisor of the same cluster lives (or is starting)."""
+
+
+def prepare(wish: Wish, report: Report) -> Prepared:
+    """Raises ``HalabError`` with a remedy, or ``Busy``."""
+    if wish.nodes is not None and not 1 <= wish.nodes <= MAX_NODES:
+        raise UsageError(f"--nodes {wish.nodes}", f"is not between 1 and {MAX_NODES}")
+    directory = layout.directory_of(wish.name, wish.home)
+    existed = (directory / layout.CONFIG).exists()
+    private_directory(wish.home)
+    private_directory(directory)
+    lock = try_lock(directory / layout.LOCK)
+    if lock is None:
+        raise Busy
+    try:
+        _require_space(directory)
+        recover(directory)
+        return _configure(wish, directory, lock, report)
+    except BaseException:
+        if not existed:
+            shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
+        raise
+
+
+def recover(directory: Path) -> None:
+    """End what a crashed supervisor left. Its children died with it; a container's daemonized child might not have."""
+    if not (directory / layout.RUNNING).exists():
+        return
+    for pid in marked_with(MARK, str(directory)):
+        if pid != os.getppid():  # our own keeper carries the mark too
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    (directory / layout.SOCKET).unlink(missing_ok=True)
+    (directory / layout.RUNNING).unlink(missing_ok=True)
+
+
+def _require_space(directory: Path) -> None:
+    free = os.statvfs(directory)
+    if free.f_bavail * free.f_frsize < SPARE_BYTES:
+        raise MachineError(
+            str(directory),
+            f"only {free.f_bavail * free.f_frsize >> 20} MB are free on its disk",
+            "free some space (halab needs about 100 MB)",
+        )
+
+
+def _configure(wish: Wish, directory: Path, lock: int, report: Report) -> Prepared:
+    old = layout.read_config(directory)
+    if old is None:
+        report("taking an address range")
+        claim = claim_new(directory)
+        config = ClusterConfig(
+            name=wish.name,
+            number=claim.number,
+            directory=directory,
+            images=wish.home / "images",
+            nodes=tuple(node_name(index) for index in range(wish.nodes or DEFAULT_NODES)),
+            port_shift=claim.port_shift,
+            tokens=new_tokens(),
+            without=wish.without,
+        )
+    else:
+        report(f"taking the address range 127.{old.number}.0.0/16 again")
+        claim = claim_again(old.number, old.name)
+        # The directory may have been moved; ports may be allowed now that were not before.
+        config = replace(old, directory=directory, images=wish.home / "images", port_shift=claim.port_shift, without=wish.without)
+    try:
+        config = with_nodes(config, wish.nodes)
+        write(config, report)
+    except BaseException:
+        claim.socket.close()
+        raise
+    return Prepared(config, claim, lock, old is None)
+
+
+def with_nodes(config: ClusterConfig, count: int | None) -> ClusterConfig:
+    """The configuration with ``count`` nodes present: the lowest numbers first. None leaves them as they are."""
+    if count is None:
+        return config
+    present = layout.present_nodes(config)
+    known = list(config.nodes)
+    for index in range(MAX_NODES):
+        if len(present) >= count:
+            break
+        name = node_name(index)
+        if name not in present:
+            present.append(name)
+        if name not in known:
+            known.append(name)
+    absent = [name for name in known if name not in sorted(present, key=known.index)[:count]]
+    path = config.directory / layout.ABSENT
+    if absent:
+        write_private(path, json.dumps(absent))
+    else:
+        path.unlink(missing_ok=True)
+    return replace(config, nodes=tuple(known))
+
+
+def write(config: ClusterConfig, report: Report) -> None:
+    """Keys, kubeconfig and ``cluster.json``; the last file written says that the rest is whole."""
+    report("making certificates")
+    from halab.cluster.supervisor import pki  # 60 ms of imports that a second `up` on a running cluster must not pay
+
+    try:
+        pki.create(config)
+        for folder in (config.logs, config.images, *(config.node_directory(node) for node in config.nodes)):
+            private_directory(folder)
+        write_private(config.kubeconfig, kubeconfig(config))
+        write_private(config.directory / layout.CONFIG, config.dump())
+    except OSError as error:
+        raise disk_error(config.directory, error) from error
+
+
+def undo(prepared: Prepared) -> None:
+    """Remove a cluster that was never up."""
+    if prepared.fresh:
+        with suppress(HalabError, OSError):
+            shutil.rmtree(prepared.config.directory, ignore_errors=True)
