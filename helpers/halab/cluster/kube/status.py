@@ -284,7 +284,7 @@ class FieldError:
 
 def _printed(value: Any) -> str:
     if value is None:
-        return '"null"'
+        return "null"
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, bool):
