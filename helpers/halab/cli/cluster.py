@@ -8,8 +8,9 @@ import time
 import click
 
 from halab.cli.output import emit, progress, say
-from halab.cluster.supervisor import manage
+from halab.cluster.supervisor import layout, manage
 from halab.errors import ClusterError
+from halab.settings import ClusterConfig
 
 name_option = click.option("--name", default="default", show_default=True, help="Which cluster.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -106,8 +107,8 @@ def env(name: str) -> None:
     click.echo(f"export HALAB_INGRESS={config.addresses.ingress}:{config.port(80)}")
 
 
-def _config(name: str) -> manage.ClusterConfig:
-    config = manage.layout.read_config(manage.layout.directory_of(name))
+def _config(name: str) -> ClusterConfig:
+    config = layout.read_config(layout.directory_of(name))
     if config is None:
         raise ClusterError(
             f"cluster {name}", "does not exist", "run: halab up" + ("" if name == "default" else f" --name {name}")

@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -288,6 +289,10 @@ class Supervisor:
             _send(connection, {"ok": False, "subject": error.subject, "fact": error.fact, "remedy": error.remedy})
         except (ValueError, TypeError) as error:
             _send(connection, {"ok": False, "subject": "control socket", "fact": f"bad request ({error})", "remedy": ""})
+        except Exception as error:  # one bad request must not cost the cluster
+            traceback.print_exc()
+            fact = f"{type(error).__name__}: {error}"
+            _send(connection, {"ok": False, "subject": "supervisor", "fact": fact, "remedy": "see supervisor.log"})
 
     def _operation(self, op: str) -> Callable[..., dict[str, Any]]:
         table: dict[str, Callable[..., dict[str, Any]]] = {
@@ -373,7 +378,11 @@ class Supervisor:
             self.components[one.name] = one
             self._fork(one)
         for name in removed:
-            gone = self.components[NODE_PREFIX + name]
+            gone = self.components.get(NODE_PREFIX + name)
+            if gone is None:
+                continue
+            if not gone.pid:
+                del self.components[gone.name]
             gone.wanted, gone.retry_at = False, None
             _signal(gone, signal.SIGCONT)
             _signal(gone, signal.SIGTERM)

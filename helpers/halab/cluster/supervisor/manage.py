@@ -78,13 +78,14 @@ def _ensure_running(wish: Wish, directory: Path, report: Report) -> None:
     while time.monotonic() < deadline:
         try:
             control.request(directory, "wait", timeout=UP_TIMEOUT)
-            if wish.nodes is not None:
-                _change_nodes(directory, wish.nodes, report)
-            return
         except ConnectionError:
             if _start(wish, directory, report):
                 return
             time.sleep(0.02)  # someone holds the directory's lock but has no socket (yet, or any more) to wait on
+            continue
+        if wish.nodes is not None:
+            _change_nodes(directory, wish.nodes, report)
+        return
     raise ClusterError(f"cluster {wish.name}", "is being started or stopped by another command", "run the command again")
 
 
@@ -129,7 +130,7 @@ def _change_nodes(directory: Path, count: int, report: Report) -> None:
         report(f"adding {node}")
     for node in answer["removed"]:
         report(f"removing {node}")
-        api.delete(_config(directory), f"/api/v1/nodes/{node}")
+        _delete_node(_config(directory), node)
 
 
 def down(name: str = "default", *, purge: bool = False) -> bool:
@@ -205,7 +206,15 @@ def component(name: str, component_name: str, action: str, *, signal_name: str =
 def remove_node(name: str, node: str) -> None:
     """Take a node away for good: its agent stops, its Node object is deleted."""
     _ask(name, "remove-node", name=node)
-    api.delete(_config(layout.directory_of(name)), f"/api/v1/nodes/{node}")
+    _delete_node(_config(layout.directory_of(name)), node)
+
+
+def _delete_node(config: ClusterConfig, node: str) -> None:
+    try:
+        api.delete(config, f"/api/v1/nodes/{node}")
+    except OSError as error:
+        remedy = f"when the API server is back: kubectl delete node {node}"
+        raise ClusterError(f"node {node}", f"its agent is stopped, but its Node object is still there ({error})", remedy) from error
 
 
 def clusters() -> list[str]:
