@@ -9,7 +9,8 @@ ASGI's lifespan.
 
 The application is ``async def app(scope, receive, send)`` with ASGI's ``http`` scopes. For a request with an ``Upgrade`` header,
 ``scope["extensions"]["halab.upgrade"]`` is a coroutine function without arguments: it returns an ``Upgraded`` connection, after
-which the application owns the bytes both ways (it writes the ``101`` itself), and must not call ``send``.
+which the application owns the bytes both ways (it writes the ``101`` itself), and must not call ``send``. ``halab.disconnect`` is a
+coroutine function that returns when the client is gone; ``halab.push`` writes a piece of a started answer without waiting.
 """
 
 from __future__ import annotations
@@ -130,6 +131,18 @@ class _Request:
             self._start(message)
             return
         await self._write(message.get("body", b""), message.get("more_body", False))
+
+    def push(self, body: bytes) -> int:
+        """Write a piece of a chunked answer without waiting; returns how many bytes wait to be read by the client (-1: it is gone).
+
+        For streams with very many readers: no task has to wake up for a piece. The caller drops readers that fall behind.
+        """
+        transport = self.connection.transport
+        if self.disconnected or transport.is_closing():
+            return -1
+        head, self.head = self.head or b"", None
+        transport.write(head + b"%x\r\n%b\r\n" % (len(body), body) if body else head)
+        return transport.get_write_buffer_size()
 
     def _start(self, message: Message) -> None:
         status: int = message["status"]
@@ -317,6 +330,7 @@ class _Connection(asyncio.Protocol):
         keep = scope["http_version"] != "1.0" and bool(self.parser.should_keep_alive()) and not self.server.closing
         request = _Request(self, scope, keep, self.expect)
         scope["extensions"]["halab.disconnect"] = request.disconnect
+        scope["extensions"]["halab.push"] = request.push
         if self.parser.should_upgrade():
             request.keep_alive = False
             scope["extensions"]["halab.upgrade"] = self._take_over

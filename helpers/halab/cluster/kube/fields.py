@@ -57,18 +57,23 @@ _REFUSALS = {
 }
 
 
+def supported(kind: HasKind) -> frozenset[str]:
+    """The fields that ``kind`` offers, besides name and namespace."""
+    return _SUPPORTED.get((kind.group, kind.kind), _META) - _META
+
+
 def check_fields(kind: HasKind, selector: FieldSelector, selectable: frozenset[str] = frozenset()) -> None:
     """Refuse a selector on a field that ``kind`` does not offer. ``selectable`` adds a custom resource's ``selectableFields``.
 
     Raises SelectorError (400) with Kubernetes' words.
     """
     key = (kind.group, kind.kind)
-    supported = _SUPPORTED.get(key)
+    offered = _SUPPORTED.get(key)
     for term in selector.terms:
-        if term.path in _META and (supported is None or term.path in supported):
+        if term.path in _META and (offered is None or term.path in offered):
             continue
-        if supported is not None:
-            if term.path not in supported:
+        if offered is not None:
+            if term.path not in offered:
                 raise SelectorError(_REFUSALS.get(key, "field label not supported: {0}").format(term.path))
         elif selectable:
             if term.path not in selectable:

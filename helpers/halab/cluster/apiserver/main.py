@@ -1,0 +1,46 @@
+"""Starting an API server from a cluster's configuration."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from collections.abc import Callable
+
+from halab.aio import http
+from halab.cluster.apiserver.app import Application
+from halab.cluster.apiserver.authn import Authenticator
+from halab.cluster.apiserver.context import Context, describe
+from halab.cluster.apiserver.registry import Registry
+from halab.cluster.kube import kinds
+from halab.cluster.store.peers import Peers
+from halab.cluster.store.store import Store
+from halab.settings import API_PORT, ClusterConfig
+
+log = logging.getLogger("halab.apiserver")
+
+
+def raise_file_limit() -> None:
+    """A watch is a connection: take as many files as the machine gives."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None, host: str = "", port: int = API_PORT) -> None:
+    """Serve the API of a cluster until cancelled. ``ready`` is called once requests are answered.
+
+    ``host`` is the cluster's API address unless given (a second server over the same directory listens elsewhere).
+    Raises OSError if the address is taken.
+    """
+    raise_file_limit()
+    registry = Registry()
+    by_storage = {kind.storage: kind for kind in reversed(kinds.BUILTIN)}
+    store = Store(config.database, describe(by_storage.get))
+    peers = Peers(config.database, store.catch_up)
+    store.wake_peers = peers.wake
+    context = Context(config, store, registry)
+    app = Application(context, Authenticator(config.tokens))
+    try:
+        await http.serve(app, host or config.addresses.api, port, config.certificate, config.key, on_ready=ready)
+    finally:
+        peers.close()
+        store.close()

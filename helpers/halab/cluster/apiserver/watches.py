@@ -1,0 +1,209 @@
+"""watch: a stream of events, from now or from a version of the past.
+
+A watcher is registered before its past is read, so nothing is missed and nothing comes twice. While the past is being sent (slowly, if the
+client is slow) live events wait in a bounded queue; then they are pushed straight into the connection. A client that does not read
+is dropped, never waited for: it comes back with the last version it saw, and gets 410 if that is too old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+import orjson
+
+from halab.cluster.apiserver.context import Context
+from halab.cluster.apiserver.reads import LIST_OPTIONS, current, parse_version
+from halab.cluster.apiserver.render import Renderer, negotiate
+from halab.cluster.apiserver.request import Request
+from halab.cluster.apiserver.selection import Selection, selection_of
+from halab.cluster.kube import status
+from halab.cluster.kube.kinds import Kind
+from halab.cluster.store.cache import Entry, Event
+from halab.cluster.store.store import Compacted
+
+MAX_BUFFER = 4 * 1024 * 1024  # bytes that may wait in a connection
+MAX_QUEUE = 1000  # events that may wait while the past is sent
+DEFAULT_SECONDS = (1800, 3600)  # how long a watch without timeoutSeconds lasts, as Kubernetes'
+BOOKMARK_SECONDS = 60.0
+INITIAL_END = "k8s.io/initial-events-end"
+
+
+def check_watch_options(request: Request) -> None:
+    match, initial = request.param("resourceVersionMatch"), request.param("sendInitialEvents")
+    path, errors = "resourceVersionMatch", []
+    if initial and match != "NotOlderThan":
+        errors.append(status.forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+    if match:
+        if not initial:
+            errors.append(
+                status.forbidden_field(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+            )
+        if match != "NotOlderThan":
+            errors.append(status.not_supported(path, match, ["NotOlderThan"]))
+        if request.param("continue"):
+            errors.append(status.forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided"))
+    if errors:
+        raise status.invalid(LIST_OPTIONS, "", errors)
+
+
+class Watch:
+    """One client's watch."""
+
+    def __init__(self, context: Context, request: Request, kind: Kind, selection: Selection, renderer: Renderer) -> None:
+        self.context = context
+        self.request = request
+        self.kind = kind
+        self.selection = selection
+        self.renderer = renderer
+        self.push = request.scope["extensions"]["halab.push"]
+        self.queue: deque[Event] | None = deque()  # None once live
+        self.done: asyncio.Event = asyncio.Event()
+        self.marks: asyncio.TimerHandle | None = None
+        self.sent = 0  # the revision that the client has seen
+        self.first = True  # a Table's first event carries the columns
+
+    # -- events
+
+    def deliver(self, event: Event) -> None:
+        """The store's callback."""
+        if self.queue is not None:
+            self.queue.append(event)
+            if len(self.queue) > MAX_QUEUE:
+                self.done.set()
+        elif (chunk := self.render(event)) is not None:
+            waiting = self.push(chunk)
+            if waiting < 0 or waiting > MAX_BUFFER:
+                self.done.set()
+
+    def render(self, event: Event) -> bytes | None:
+        """The line of an event as this watch sees it, None if it does not."""
+        selection, new, old = self.selection, event.new, event.old
+        if selection.name is not None and new.name != selection.name:
+            return None
+        self.sent = event.revision
+        if selection.all:
+            kind = b"DELETED" if event.deleted else b"ADDED" if old is None else b"MODIFIED"
+        else:
+            before = old is not None and selection.matches(old)
+            after = not event.deleted and selection.matches(new)
+            if not before and not after:
+                return None
+            kind = b"MODIFIED" if before and after else b"ADDED" if after else b"DELETED"
+            if kind == b"DELETED" and not event.deleted and old is not None:
+                return self.line(kind, self._stamped(old, event.revision))
+        if self.renderer.form.shape == "table" and self.first:
+            return self.line(kind, self.renderer.value(new))
+        key = (kind, self.renderer.key)
+        if event.rendered is None:
+            event.rendered = {}
+        chunk = event.rendered.get(key)
+        if chunk is None:
+            chunk = event.rendered[key] = self.line(kind, self.renderer.value(new))
+        return chunk
+
+    def _stamped(self, entry: Entry, revision: int) -> bytes:
+        """An object that left the selection is shown as it was, with the version of its leaving."""
+        obj = orjson.loads(self.renderer.value(entry))
+        obj["metadata"]["resourceVersion"] = str(revision)
+        return orjson.dumps(obj)
+
+    def line(self, kind: bytes, value: bytes) -> bytes:
+        shown = self.renderer.one(value, columns=self.first)
+        self.first = False
+        return b'{"type":"%b","object":%b}\n' % (kind, shown)
+
+    def bookmark(self, revision: int, end_of_initial: bool = False) -> bytes:
+        meta: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if end_of_initial:
+            meta["annotations"] = {INITIAL_END: "true"}
+        kind, api_version = self.kind.kind, self.kind.api_version
+        if self.renderer.form.shape == "metadata":
+            kind, api_version = "PartialObjectMetadata", "meta.k8s.io/v1"
+        obj: dict[str, Any] = {"kind": kind, "apiVersion": api_version, "metadata": meta}
+        if self.renderer.form.shape == "table":
+            obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": str(revision)},
+                   "columnDefinitions": None, "rows": [{"cells": [], "object": obj | {"kind": "PartialObjectMetadata",
+                                                                                     "apiVersion": "meta.k8s.io/v1"}}]}  # fmt: skip
+        self.sent = revision
+        return b'{"type":"BOOKMARK","object":%b}\n' % orjson.dumps(obj)
+
+    # -- the stream
+
+    async def send(self, chunks: list[bytes]) -> None:
+        await self.request.send({"type": "http.response.body", "body": b"".join(chunks), "more_body": True})
+
+    async def run(self, past: Iterator[bytes], seconds: float, bookmarks: bool) -> None:
+        """Send the past, then stay until the time is over, the client leaves, or it falls behind."""
+        while chunks := list(islice(past, 50)):
+            await self.send(chunks)
+        while self.queue and not self.done.is_set():
+            waiting, self.queue = self.queue, deque()
+            await self.send([chunk for chunk in map(self.render, waiting) if chunk is not None])
+        self.queue = None
+        self.push(b"")  # the head must go out even if nothing happened: the client waits for it
+        loop = asyncio.get_running_loop()
+        deadline = loop.call_later(seconds, self.done.set)
+        if bookmarks:
+            self.marks = loop.call_later(BOOKMARK_SECONDS * random.uniform(0.9, 1.1), self._mark)
+        gone = asyncio.ensure_future(self.request.scope["extensions"]["halab.disconnect"]())
+        gone.add_done_callback(lambda _: self.done.set())
+        try:
+            await self.done.wait()
+        finally:
+            deadline.cancel()
+            gone.cancel()
+            if self.marks is not None:
+                self.marks.cancel()
+
+    def _mark(self) -> None:
+        self.marks = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._mark)
+        revision = self.context.store.revision
+        if revision > self.sent and self.push(self.bookmark(revision)) < 0:
+            self.done.set()
+
+
+async def watch(context: Context, request: Request, kind: Kind) -> None:
+    form = negotiate(request)
+    check_watch_options(request)
+    selection = selection_of(request, kind)
+    if not kind.namespaced:
+        selection.namespace = ""
+    version = parse_version(request.param("resourceVersion"))
+    bookmarks = request.flag("allowWatchBookmarks")
+    initial = request.flag("sendInitialEvents")
+    seconds = request.integer("timeoutSeconds") or random.uniform(*DEFAULT_SECONDS)
+    store = context.store
+    store.sync()
+    collection = store.collection(kind.storage)
+    renderer = context.renderer(kind, form)
+    stream = Watch(context, request, kind, selection, renderer)
+    stop = collection.watch(selection.namespace, stream.deliver)
+    try:
+        past: Iterator[bytes]
+        if initial or version == 0:
+            state: list[Entry] = []
+            if initial or not request.param("sendInitialEvents"):
+                state = selection.filter(current(context, kind, selection))
+            mark = [stream.bookmark(store.revision, end_of_initial=True)] if initial and bookmarks else []
+            past = chain((stream.line(b"ADDED", renderer.value(entry)) for entry in state), mark)
+        else:
+            try:
+                events = list(store.events(kind.storage, version))
+            except Compacted:
+                error = status.expired(f"too old resource version: {version} ({store.compacted})")
+                past = iter([b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())])
+                seconds = 0
+            else:
+                here = (event for event in events if not selection.namespace or event.new.namespace == selection.namespace)
+                past = (chunk for chunk in map(stream.render, here) if chunk is not None)
+        stream.sent = max(stream.sent, version)
+        await request.send(request.start(200, b"application/json"))
+        await stream.run(past, seconds, bookmarks)
+        await request.send({"type": "http.response.body", "body": b""})
+    finally:
+        stop()
