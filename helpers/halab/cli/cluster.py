@@ -12,7 +12,7 @@ from halab.cluster.supervisor import layout, manage
 from halab.errors import ClusterError
 from halab.settings import ClusterConfig
 
-name_option = click.option("--name", default="default", show_default=True, help="Which cluster.")
+name_option = click.option("--name", default="default", envvar="HALAB_CLUSTER", show_default=True, help="Which cluster.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
 

@@ -22,7 +22,7 @@ from halab.cluster.supervisor.files import disk_error, private_directory, try_lo
 from halab.errors import HalabError, MachineError, UsageError
 from halab.settings import MAX_NODES, ClusterConfig
 
-MARK = "HALAB_CLUSTER"  # environment variable of every process of a cluster: its directory
+MARK = "HALAB_CLUSTER_DIRECTORY"  # environment variable of every process of a cluster
 SPARE_BYTES = 32 << 20
 DEFAULT_NODES = 3
 
