@@ -21,6 +21,7 @@ from halab.cluster.kube.status import ApiError
 from halab.errors import UsageError
 
 Obj = dict[str, Any]
+Objects = list[Obj]
 
 __all__ = ["Api", "ApiError", "Follow", "Obj", "kind_named"]
 
@@ -64,9 +65,11 @@ class Api:
                 return None
             raise
 
-    def list(self, kind: str, selector: str | None = None, *, namespace: str | None = None, fields: str | None = None) -> list[Obj]:
+    def list(self, kind: str, selector: str | None = None, *, namespace: str | None = None, fields: str | None = None) -> Objects:
         found = kind_named(kind)
-        items, _ = portal.run(self.client.list(found, self._place(found, namespace), label_selector=selector, field_selector=fields))
+        items, _ = portal.run(
+            self.client.list(found, self._place(found, namespace), label_selector=selector, field_selector=fields)
+        )
         return items
 
     def create(self, obj: Obj) -> Obj:
@@ -80,15 +83,30 @@ class Api:
         place = self._place(found, meta.get("namespace"))
         return portal.run(self.client.patch(found, meta["name"], place, obj, type="apply", field_manager=manager, force=True))
 
-    def patch(self, kind: str, name: str, patch: Any, *, namespace: str | None = None, type: PatchType = "merge", subresource: str | None = None) -> Obj:
+    def patch(
+        self,
+        kind: str,
+        name: str,
+        patch: Any,
+        *,
+        namespace: str | None = None,
+        type: PatchType = "merge",
+        subresource: str | None = None,
+    ) -> Obj:
         found = kind_named(kind)
-        return portal.run(self.client.patch(found, name, self._place(found, namespace), patch, type=type, subresource=subresource))
+        return portal.run(
+            self.client.patch(found, name, self._place(found, namespace), patch, type=type, subresource=subresource)
+        )
 
     def delete(self, kind: str, name: str, *, namespace: str | None = None, grace: int | None = None) -> bool:
         """Ask for deletion; False where there was nothing to delete."""
         found = kind_named(kind)
         try:
-            portal.run(self.client.delete(found, name, self._place(found, namespace), grace_period_seconds=grace, propagation_policy="Background"))
+            portal.run(
+                self.client.delete(
+                    found, name, self._place(found, namespace), grace_period_seconds=grace, propagation_policy="Background"
+                )
+            )
         except ApiError as error:
             if error.code == 404:
                 return False
@@ -101,7 +119,15 @@ class Api:
         status, _, body = portal.run(self.client.request("GET", path, query=query))
         return body.decode(errors="replace") if status == 200 else ""
 
-    def wait(self, kind: str, done: Callable[[list[Obj]], bool], timeout: float, *, namespace: str | None = None, selector: str | None = None) -> list[Obj]:
+    def wait(
+        self,
+        kind: str,
+        done: Callable[[Objects], bool],
+        timeout: float,
+        *,
+        namespace: str | None = None,
+        selector: str | None = None,
+    ) -> Objects:
         """Watch until ``done(objects)`` holds or ``timeout`` seconds are over; the objects as they then are."""
         changed = threading.Event()
         with Follow(self, [kind], lambda: changed.set(), namespace=namespace, selector=selector) as follow:
@@ -159,7 +185,7 @@ class Follow:
             self.close()
             raise
 
-    def objects(self, kind: str) -> list[Obj]:
+    def objects(self, kind: str) -> Objects:
         """The objects of ``kind`` now, by name. They are shared: do not change them."""
         cache = self._informers[kind].cache
         return [cache[key] for key in sorted(cache.copy())]

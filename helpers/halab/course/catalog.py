@@ -46,7 +46,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A lab, as its ``lab.yaml`` says. ``requires`` names what a cluster must have: ``nodes`` (a number), ``features``."""
+    """A lab, as its ``lab.yaml`` says. ``requires`` names what a cluster must have: ``nodes`` (a number), ``features``.
+    ``images`` maps a name to the folder whose Dockerfile makes it, so that a lab can be done without the earlier ones."""
 
     slug: str
     folder: Path
@@ -56,6 +57,7 @@ class Lab:
     tasks: tuple[Task, ...]
     nodes: int = 1
     features: tuple[str, ...] = ()
+    images: tuple[tuple[str, Path], ...] = ()
 
     @property
     def number(self) -> str:
@@ -99,7 +101,9 @@ def course_root() -> Path:
     for folder in candidates:
         if (folder / "labs").is_dir() and (folder / "notebooks").is_dir():
             return folder
-    raise UsageError("the course", "its folders labs/ and notebooks/ were not found", "run this inside the repository, or set HALAB_COURSE")
+    raise UsageError(
+        "the course", "its folders labs/ and notebooks/ were not found", "run this inside the repository, or set HALAB_COURSE"
+    )
 
 
 def load_all(root: Path | None = None) -> list[Lab]:
@@ -143,9 +147,11 @@ def load(folder: Path) -> Lab:
         tasks=tuple(tasks),
         nodes=requires.take("nodes", int, 1),
         features=tuple(requires.take("features", list, [])),
+        images=tuple((name, (folder / path).resolve()) for name, path in reader.take("images", dict, {}).items()),
     )
     requires.nothing_left()
     reader.nothing_left()
+    faults += [f"images: {name}: {path} has no Dockerfile" for name, path in lab.images if not (path / "Dockerfile").is_file()]
     ids = [task.id for task in tasks]
     faults += [f"tasks: id {i} is used twice" for i in sorted({i for i in ids if ids.count(i) > 1})]
     if faults:

@@ -58,7 +58,12 @@ def fetch(
     else:
         connection = http.client.HTTPConnection(*address, timeout=timeout)
     try:
-        connection.request(method, path, body=body, headers={"Host": host or f"{address[0]}:{address[1]}", "Connection": "close", **(headers or {})})
+        connection.request(
+            method,
+            path,
+            body=body,
+            headers={"Host": host or f"{address[0]}:{address[1]}", "Connection": "close", **(headers or {})},
+        )
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
         names = {key.lower(): value for key, value in response.getheaders()}
@@ -69,7 +74,9 @@ def fetch(
         connection.close()
 
 
-def fetch_many(address: Address, count: int, path: str = "/", *, host: str = "", together: int = 8, timeout: float = 5.0) -> list[Answer]:
+def fetch_many(
+    address: Address, count: int, path: str = "/", *, host: str = "", together: int = 8, timeout: float = 5.0
+) -> list[Answer]:
     """``count`` requests, ``together`` at a time."""
     with ThreadPoolExecutor(together) as pool:
         return list(pool.map(lambda _: fetch(address, path, host=host, timeout=timeout), range(count)))

@@ -33,7 +33,9 @@ def load_checks(lab: Lab) -> dict[str, Check]:
     module = _import(f"halab_lab_{lab.slug.replace('-', '_')}", file)
     missing = [task.id for task in lab.tasks if not callable(getattr(module, task.function, None))]
     if missing:
-        raise UsageError(str(file), f"has no function for: {', '.join(missing)}", "one function a task, named like it with _ for -")
+        raise UsageError(
+            str(file), f"has no function for: {', '.join(missing)}", "one function a task, named like it with _ for -"
+        )
     return {task.id: getattr(module, task.function) for task in lab.tasks}
 
 

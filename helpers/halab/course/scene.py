@@ -6,7 +6,10 @@ A check never reads a manifest's text and never knows the backend: it asks for a
 
 from __future__ import annotations
 
+import socket
+import ssl
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +17,11 @@ from typing import Any, Protocol
 
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many
+
+Objects = list[Obj]
+ASK_AGAIN = 0.1  # seconds between two requests while waiting for an answer to change
+Answers = list[Answer]
+Names = list[str]
 
 
 class Reach(Protocol):
@@ -44,23 +52,23 @@ class Scene:
     def get(self, kind: str, name: str) -> Obj | None:
         return self.api.find(kind, name)
 
-    def list(self, kind: str, selector: str | None = None) -> list[Obj]:
+    def list(self, kind: str, selector: str | None = None) -> Objects:
         return self.api.list(kind, selector)
 
-    def pods(self, selector: str | None = None) -> list[Obj]:
+    def pods(self, selector: str | None = None) -> Objects:
         """Pods that are not being deleted."""
         return [pod for pod in self.api.list("pods", selector) if "deletionTimestamp" not in pod["metadata"]]
 
-    def ready_pods(self, selector: str | None = None) -> list[Obj]:
+    def ready_pods(self, selector: str | None = None) -> Objects:
         return [pod for pod in self.pods(selector) if is_ready(pod)]
 
-    def pods_of(self, kind: str, name: str) -> list[Obj]:
+    def pods_of(self, kind: str, name: str) -> Objects:
         """The pods that a workload's selector takes in."""
         owner = self.get(kind, name)
         labels = ((owner or {}).get("spec", {}).get("selector") or {}).get("matchLabels") or {}
         return self.pods(",".join(f"{key}={value}" for key, value in labels.items())) if labels else []
 
-    def wait_for_ready(self, kind: str, name: str, count: int, timeout: float = 30.0) -> list[Obj]:
+    def wait_for_ready(self, kind: str, name: str, count: int, timeout: float = 30.0) -> Objects:
         """Watch until a workload has exactly ``count`` ready pods; the ready pods as they are then or at the end of ``timeout``."""
         owner = self.get(kind, name)
         labels = ((owner or {}).get("spec", {}).get("selector") or {}).get("matchLabels") or {}
@@ -68,24 +76,62 @@ class Scene:
         seen = self.api.wait("pods", lambda pods: len([p for p in pods if serves(p)]) == count, timeout, selector=selector)
         return [pod for pod in seen if serves(pod)]
 
+    def wait_for_restart(self, pod: str, timeout: float = 30.0) -> Obj | None:
+        """Watch until a container of ``pod`` has been restarted and the pod is ready again; the pod as it then is."""
+
+        def restarted(pods: Objects) -> bool:
+            return any(p["metadata"]["name"] == pod and serves(p) and restarts_of(p) > before for p in pods)
+
+        found = self.get("pods", pod)
+        before = (restarts_of(found) if is_ready(found) else restarts_of(found) - 1) if found else 0
+        self.api.wait("pods", restarted, timeout)
+        return self.get("pods", pod)
+
     # Requests
 
-    def ask_service(self, name: str, port: int, path: str = "/", count: int = 1, host: str = "") -> list[Answer]:
+    def ask_service(self, name: str, port: int, path: str = "/", count: int = 1, host: str = "") -> Answers:
         return fetch_many(self.reach.service(self.namespace, name, port), count, path, host=host)
 
     def ask_pod(self, pod: Obj, port: int, path: str = "/") -> Answer:
         return fetch(self.reach.pod(self.namespace, pod["metadata"]["name"], port), path)
 
-    def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> list[Answer]:
+    def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
         address = self.reach.ingress(tls=tls)
         return [fetch(address, path, host=host, tls=tls) for _ in range(count)]
+
+    def wait_for_answer(self, status: int, host: str, path: str = "/", timeout: float = 15.0) -> Answer:
+        """Ask the Ingress until it answers with ``status`` (a proxy takes up a new rule a moment after the API does), or until ``timeout``."""
+        deadline = time.monotonic() + timeout
+        while True:
+            answer = fetch(self.reach.ingress(), path, host=host)
+            if answer.status == status or time.monotonic() > deadline:
+                return answer
+            time.sleep(ASK_AGAIN)
+
+    def certificate_names(self, host: str) -> Names:
+        """The DNS names of the certificate that the Ingress presents for ``host``; empty where there is none."""
+        from cryptography import x509
+
+        try:
+            found = x509.load_der_x509_certificate(_certificate(self.reach.ingress(tls=True), host))
+            names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (OSError, ValueError, x509.ExtensionNotFound):
+            return []
+        return list(names.value.get_values_for_type(x509.DNSName))
 
     # Programs
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """kubectl in the lab's namespace, as the learner's terminal has it."""
         return subprocess.run(
-            ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.files, check=False
+            ["kubectl", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment,
+            cwd=self.files,
+            check=False,
         )
 
 
@@ -96,6 +142,10 @@ def is_ready(pod: Obj) -> bool:
 def serves(pod: Obj) -> bool:
     """Ready and not on its way out."""
     return is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
+
+
+def restarts_of(pod: Obj) -> int:
+    return sum(int(c.get("restartCount", 0)) for c in pod.get("status", {}).get("containerStatuses") or [])
 
 
 def state_of(pod: Obj) -> str:
@@ -111,12 +161,17 @@ def state_of(pod: Obj) -> str:
     return str(status.get("reason") or status.get("phase") or "Pending")
 
 
-def describe_pods(pods: list[Obj]) -> str:
+def describe_pods(pods: Objects) -> str:
     """``3 pods: 2 Running and ready, 1 ImagePullBackOff`` - the state of some pods in a sentence for a hint."""
     if not pods:
         return "there are no pods"
-    words = Counter("Running and ready" if is_ready(pod) else f"{state_of(pod)}, not ready" if state_of(pod) == "Running" else state_of(pod) for pod in pods)
-    return f"{len(pods)} pod{'s' if len(pods) > 1 else ''}: " + ", ".join(f"{count} {word}" for word, count in words.most_common())
+    words = Counter(
+        "Running and ready" if is_ready(pod) else f"{state_of(pod)}, not ready" if state_of(pod) == "Running" else state_of(pod)
+        for pod in pods
+    )
+    return f"{len(pods)} pod{'s' if len(pods) > 1 else ''}: " + ", ".join(
+        f"{count} {word}" for word, count in words.most_common()
+    )
 
 
 def trouble_of(pod: Obj) -> str:
@@ -130,3 +185,11 @@ def trouble_of(pod: Obj) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"{condition.get('reason', '')}: {condition.get('message', '')}"
     return ""
+
+
+def _certificate(address: Address, host: str) -> bytes:
+    """The certificate (DER) that ``address`` presents when ``host`` is asked for."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(address, timeout=5) as plain, context.wrap_socket(plain, server_hostname=host) as tls:
+        return tls.getpeercert(binary_form=True) or b""

@@ -1,0 +1,87 @@
+"""The embedded cluster as a backend: plain processes on loopback addresses, which this machine reaches directly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from halab.backends.access import Api, ApiError, Obj
+from halab.backends.base import Address, Report, Summary
+from halab.cluster.supervisor import manage
+from halab.errors import ClusterError
+from halab.settings import ClusterConfig
+
+
+class Embedded:
+    """Cluster ``name``. Low ports are shifted where this machine does not let ordinary users bind them (``ClusterConfig.port``)."""
+
+    def __init__(self, name: str = "default") -> None:
+        self.name = name
+        self._api: Api | None = None
+        self._known: ClusterConfig | None = None
+
+    def up(self, report: Report) -> Summary:
+        found = manage.up(self.name, report=report)
+        self._known = found.config
+        return self._summary(found)
+
+    def summary(self) -> Summary:
+        return self._summary(manage.status(self.name))
+
+    def _summary(self, found: manage.Status) -> Summary:
+        return Summary(self.name, "embedded", found.state, len(found.nodes))
+
+    def features(self) -> frozenset[str]:
+        return frozenset({"ingress", "gateway"} if "dataplane" not in self._config().without else set())
+
+    def _config(self) -> ClusterConfig:
+        if self._known is None:
+            self._known = manage.status(self.name).config
+        if self._known is None:
+            raise ClusterError(f"cluster {self.name}", "does not exist", "run: halab up")
+        return self._known
+
+    def _client(self) -> Api:
+        if self._api is None:
+            self._api = Api(self.kubeconfig())
+        return self._api
+
+    def kubeconfig(self) -> Path:
+        return self._config().kubeconfig
+
+    def provide_image(self, reference: str, folder: Path, report: Report) -> None:
+        from halab import images
+
+        images.ensure(reference, folder, report)
+
+    def service(self, namespace: str, name: str, port: int) -> Address:
+        found = self._get("services", name, namespace)
+        address = found["spec"].get("clusterIP") or "None"
+        if address == "None":
+            raise ClusterError(
+                f"service {namespace}/{name}", "has no address of its own (it is headless)", "ask its pods instead"
+            )
+        return address, self._config().port(port)
+
+    def pod(self, namespace: str, name: str, port: int) -> Address:
+        found = self._get("pods", name, namespace)
+        address = found.get("status", {}).get("podIP")
+        if not address:
+            raise ClusterError(
+                f"pod {namespace}/{name}", "has no address yet", f"kubectl -n {namespace} describe pod {name} says why"
+            )
+        return address, self._config().port(port)
+
+    def node_port(self, node: str, port: int) -> Address:
+        for item in self._get("nodes", node, None).get("status", {}).get("addresses", []):
+            if item["type"] == "InternalIP":
+                return item["address"], port
+        raise ClusterError(f"node {node}", "reports no address", "kubectl get nodes -o wide")
+
+    def ingress(self, *, tls: bool = False) -> Address:
+        return self._config().addresses.ingress, self._config().port(443 if tls else 80)
+
+    def _get(self, kind: str, name: str, namespace: str | None) -> Obj:
+        try:
+            return self._client().get(kind, name, namespace)
+        except ApiError as error:
+            raise ClusterError(f"{kind} {name}", str(error)) from error

@@ -1,0 +1,173 @@
+"""What a notebook holds: ``lab = halab.lab("02-deploy")``. A synchronous facade; the work is done in ``course``, ``traffic`` and ``backends``.
+
+Everything here can be called again at any time, in any order, from a fresh kernel: state is in the cluster and in the progress file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from halab import backends
+from halab.course import catalog, predictions, requests, stage
+from halab.course.progress import progress_of
+from halab.course.results import Passed, Result
+from halab.course.runner import Runner
+from halab.errors import UsageError
+from halab.settings import halab_home
+
+if TYPE_CHECKING:
+    from halab.widgets.checklist import Checklist
+    from halab.widgets.prediction import PredictionWidget
+    from halab.widgets.topology import Topology
+    from halab.widgets.traffic import TrafficMeter
+
+
+def lab(name: str, *, cluster: str = "", quiet: bool = False) -> LabSession:
+    """Connect to lab ``name`` (``02-deploy``, ``02`` or ``deploy``): the cluster is brought up if it is not, the lab's scene laid in its own
+    namespace, kubectl of this notebook pointed at it, and the working folder made the current one."""
+    found = catalog.find(name)
+    session = LabSession(found, cluster, quiet=quiet)
+    session.enter()
+    return session
+
+
+class LabSession:
+    """One lab on one cluster, for one notebook."""
+
+    def __init__(self, found: catalog.Lab, cluster: str = "", *, quiet: bool = False) -> None:
+        self.definition = found
+        self.backend = backends.connect(cluster)
+        self._report = (lambda _text: None) if quiet else _say
+        self.scene = stage.open_stage(found, self.backend, self._report)
+        self.summary = self.backend.summary()
+        self.progress = progress_of(halab_home(), self.summary.name, found.slug)
+        self.runner = Runner(found, self.scene, self.progress)
+        self.namespace = found.namespace
+
+    def enter(self) -> None:
+        """Point this process (and every ``!command`` of the notebook) at the lab."""
+        os.environ["KUBECONFIG"] = self.scene.environment["KUBECONFIG"]
+        os.chdir(self.scene.files)
+
+    def __repr__(self) -> str:
+        done, tasks = len(self.progress.passed()), len(self.definition.tasks)
+        return (
+            f"lab {self.definition.slug} on cluster {self.summary.name} ({self.summary.backend}, {self.summary.nodes} nodes), "
+            f"namespace {self.namespace}: {done} of {tasks} tasks done"
+        )
+
+    # Looking
+
+    def topology(self) -> Topology:
+        """The live picture of nodes, pods, Services and routes."""
+        from halab.widgets.topology import Topology
+
+        return Topology(self.scene.api, self.namespace, lambda: self.backend.summary().name)
+
+    def traffic(self, target: str = "", *, rate: float = 20.0, host: str = "", path: str = "/") -> TrafficMeter:
+        """A meter that sends ``rate`` requests a second to ``target`` (as in ``url``) and shows how many got an answer, how fast, and from whom."""
+        from halab.widgets.traffic import TrafficMeter
+
+        return TrafficMeter(self.url(target), rate=rate, host=host, path=path)
+
+    def url(self, target: str = "ingress") -> str:
+        """Where ``target`` is reached from this machine: ``ingress``, ``ingress:https``, ``service/NAME[:PORT]``, ``pod/NAME[:PORT]`` or ``node/NAME:PORT``.
+
+        PORT is Kubernetes' port (default 80); the one in the answer may differ where this machine does not let users bind low ports.
+        """
+        kind, _, rest = target.partition("/")
+        name, _, number = rest.partition(":")
+        port = int(number) if number.isdigit() else 80
+        match kind:
+            case "ingress" | "ingress:http":
+                host, bound = self.backend.ingress()
+            case "ingress:https":
+                host, bound = self.backend.ingress(tls=True)
+                return f"https://{host}:{bound}"
+            case "service" | "svc":
+                host, bound = self.backend.service(self.namespace, name, port)
+            case "pod":
+                host, bound = self.backend.pod(self.namespace, name, port)
+            case "node":
+                host, bound = self.backend.node_port(name, port)
+            case _:
+                raise UsageError(
+                    f"target {target}", "is not understood", "say ingress, service/NAME[:PORT], pod/NAME[:PORT] or node/NAME:PORT"
+                )
+        return f"http://{host}:{bound}"
+
+    def get(self, target: str = "ingress", path: str = "/", *, host: str = "") -> requests.Answer:
+        """One request, as a user sends it, to a ``target`` as in ``url`` or to a URL."""
+        url = target if "://" in target else self.url(target)
+        scheme, _, place = url.partition("://")
+        address, _, port = place.rpartition(":")
+        return requests.fetch((address, int(port)), path, host=host, tls=scheme == "https")
+
+    # Doing
+
+    def check(self, task: str = "", *, timeout: float | None = None) -> Result | None:
+        """Check one task, or all; prints what was seen. Returns the result of the one."""
+        tasks = [self.definition.task(task)] if task else list(self.definition.tasks)
+        result: Result | None = None
+        for one in tasks:
+            result = self.runner.check(one, timeout)
+            print(f"{'✔' if result else '✘'} {one.title}\n    {str(result).replace(chr(10), chr(10) + '    ')}")
+        return result if task else None
+
+    def expect(self, task: str) -> None:
+        """Check one task and fail the cell if it does not pass (for graded cells)."""
+        result = self.runner.check(self.definition.task(task))
+        print(result)
+        if not isinstance(result, Passed):
+            raise AssertionError(f"{task}: {result}")
+
+    def hint(self, task: str = "") -> None:
+        """A hint for a task (default: the first that is open), from what is the case now."""
+        open_tasks = self.runner.open_tasks()
+        if not task and not open_tasks:
+            print("every task of this lab is done")
+            return
+        print(self.runner.hint(self.definition.task(task) if task else open_tasks[0]))
+
+    def checklist(self) -> Checklist:
+        """The lab's tasks as a widget; they complete by themselves."""
+        from halab.widgets.checklist import Checklist
+
+        return Checklist(self.runner)
+
+    def reset(self) -> None:
+        """The scene as it was at the beginning. Your files are moved aside, not lost."""
+        saved = stage.reset(self.definition, self.scene)
+        self.progress.clear()
+        os.chdir(self.scene.files)
+        print(f"lab {self.definition.slug} is as at the beginning" + (f"; your files are in {saved}" if saved else ""))
+
+    def solve(self) -> None:
+        """Play the lab's solution."""
+        stage.solve(self.definition, self.scene)
+
+    # Predict, inject, explain
+
+    def predict(self, name: str, question: str, options: list[str], *, answer: int | None = None) -> PredictionWidget | None:
+        """Ask for a prediction before something is broken. ``answer`` commits at once (for the solved notebook)."""
+        predictions.ask(self.progress, name, question, options)
+        if answer is not None:
+            chosen = predictions.commit(self.progress, name, answer)
+            print(f"{question}\nyou say: {chosen.options[chosen.chosen or 0]}")
+            return None
+        from halab.widgets.prediction import PredictionWidget
+
+        return PredictionWidget(self.progress, name)
+
+    def explain(self, name: str, happened: int, seen: str) -> None:
+        """The prediction beside what happened. ``happened`` is the option that came true, ``seen`` the observation."""
+        print(predictions.compare(self.progress, name, happened, seen))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+__all__: list[str] = ["LabSession", "lab"]
