@@ -98,10 +98,8 @@ class Node:
         for step in path:
             if node is None:
                 return None
-            if step == "[]":
-                node = node.items or node.additional
-            else:
-                node = (node.properties or {}).get(step) or node.additional
+            listed = step == "[]"
+            node = (node.items or node.additional) if listed else ((node.properties or {}).get(step) or node.additional)
         return node
 
     def zero(self) -> Any:
