@@ -1,0 +1,86 @@
+"""The two native programs, compiled on first use and cached by the hash of their sources and compiler.
+
+No binary is committed or shipped: the sources are small, a compile takes half a second, and it always fits the machine's C library.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from halab.errors import MachineError
+from halab.settings import halab_home
+
+SOURCES = Path(__file__).parent / "src"
+LAUNCHER = ("launch.c", "files.c", "process.c")
+SHIM = ("settings.c", "network.c", "names.c", "identity.c", "paths.c")
+FLAGS = ("-std=gnu17", "-O2", "-w")
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """``launcher`` starts containers, ``shim`` is preloaded into them, ``base`` is an empty directory to mount on."""
+
+    launcher: Path
+    shim: Path
+    base: Path
+
+
+def compiler() -> tuple[str, ...]:
+    """The command of a C compiler: ``$CC``, cc, gcc, clang, zig, or the ``ziglang`` wheel. Raises MachineError."""
+    if chosen := os.environ.get("CC"):
+        return tuple(chosen.split())
+    for name in ("cc", "gcc", "clang"):
+        if found := shutil.which(name):
+            return (found,)
+    if found := shutil.which("zig"):
+        return (found, "cc")
+    if importlib.util.find_spec("ziglang"):
+        return (sys.executable, "-m", "ziglang", "cc")
+    raise MachineError("sandbox", "no C compiler (cc, gcc, clang or zig)", "run: pip install ziglang")
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(f"{platform.machine()} {platform.libc_ver()} {' '.join(FLAGS)}".encode())
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _compile(command: tuple[str, ...], arguments: list[str]) -> None:
+    run = subprocess.run([*command, *FLAGS, *arguments], cwd=SOURCES, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise MachineError("sandbox", f"{command[0]} failed: {run.stderr.strip()[-2000:]}", "run: halab doctor")
+
+
+@functools.cache
+def programs() -> Programs:
+    """The compiled programs. Safe for concurrent callers: each compiles apart, the rename decides."""
+    cache = halab_home() / "cache" / "sandbox"
+    directory = cache / _digest()
+    base = cache / "root"
+    base.mkdir(parents=True, exist_ok=True)
+    if not directory.is_dir():
+        command = compiler()
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            made = Path(scratch) / "made"
+            made.mkdir(mode=0o755)
+            _compile(command, ["-o", str(made / "launch"), *LAUNCHER])
+            _compile(command, ["-shared", "-fPIC", "-o", str(made / "libhalab.so"), *SHIM, "-ldl", "-lresolv"])
+            for file in made.iterdir():
+                file.chmod(0o755)
+            try:
+                made.rename(directory)
+            except OSError:
+                if not directory.is_dir():
+                    raise
+    return Programs(directory / "launch", directory / "libhalab.so", base)

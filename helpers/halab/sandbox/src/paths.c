@@ -1,0 +1,2 @@
+/* Path rewriting where there is no mount namespace. */
+#include "shim.h"
