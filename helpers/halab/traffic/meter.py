@@ -1,0 +1,84 @@
+"""Run a probe from a notebook, a check or the command line, and have its record while it grows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+from halab.traffic.availability import Availability, summarize
+from halab.traffic.record import Request, load
+
+STOP_TIMEOUT = 10.0  # seconds a probe may take to await what is under way
+
+
+class Meter:
+    """A probe process and what it has recorded. Starts at once; ``stop`` ends it. ``heard`` is called (in a thread) for each batch read."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float = 20.0,
+        duration: float | None = None,
+        host: str = "",
+        path: str = "",
+        heard: Callable[[list[Request]], None] | None = None,
+    ) -> None:
+        command = [sys.executable, "-m", "halab.traffic.probe", url, "--rate", str(rate), "--host", host, "--path", path]
+        if duration is not None:
+            command += ["--duration", str(duration)]
+        self.url, self.rate = url, rate
+        self.requests: list[Request] = []
+        self._heard = heard
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name="traffic-meter", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for request in load(self._process.stdout):
+            with self._changed:
+                self.requests.append(request)
+                self._changed.notify_all()
+            if self._heard is not None:
+                self._heard([request])
+        self._process.wait()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Until requests of ``seconds`` more seconds have been recorded (or the probe ended)."""
+        with self._changed:
+            wanted = len(self.requests) + max(1, int(seconds * self.rate))
+            self._changed.wait_for(
+                lambda: len(self.requests) >= wanted or not self._reader.is_alive(), timeout=seconds + STOP_TIMEOUT
+            )
+
+    def stop(self) -> Availability:
+        """End the probe, wait for what was under way, and sum up."""
+        if self.running:
+            self._process.terminate()
+        return self.finish(STOP_TIMEOUT)
+
+    def finish(self, timeout: float | None = None) -> Availability:
+        """Wait until the probe ends by itself, and sum up."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._reader.join(STOP_TIMEOUT)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None and not self._reader.is_alive():
+                stream.close()
+        return self.availability()
+
+    def availability(self) -> Availability:
+        with self._changed:
+            return summarize(list(self.requests))
