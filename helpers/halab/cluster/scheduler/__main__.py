@@ -1,0 +1,3 @@
+from halab.cluster.scheduler.main import main
+
+main()
