@@ -27,6 +27,7 @@ PATCH_CONTENT_TYPES: dict[PatchType, str] = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+JSON = "application/json"
 WATCH_SECONDS = (300, 600)  # like client-go: each watch asks for a random length, so that not all reconnect at once
 # The names under which the real components write; they are the managers in managedFields.
 USER_AGENTS = {"system:kube-controller-manager": "kube-controller-manager", "system:kube-scheduler": "kube-scheduler"}
@@ -63,7 +64,7 @@ class Client:
             url.port or (443 if url.scheme == "https" else 80),
             tls if url.scheme == "https" else None,
         )
-        self._headers = {"Accept": "application/json", "User-Agent": user_agent}
+        self._headers = {"Accept": JSON, "User-Agent": user_agent}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
@@ -142,14 +143,19 @@ class Client:
         label_selector: str | None = None,
         field_selector: str | None = None,
         resource_version: str | None = None,
+        metadata_only: bool = False,
     ) -> tuple[list[Obj], str]:
         """All objects (of one namespace, or of all) and the resourceVersion to watch from. Items get apiVersion and kind if they lack them."""
         query = {"labelSelector": label_selector, "fieldSelector": field_selector, "resourceVersion": resource_version}
-        answer = await self._json("GET", kind.path(namespace), query=query)
+        headers = (
+            {"Accept": f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"} if metadata_only else None
+        )
+        answer = await self._json("GET", kind.path(namespace), query=query, headers=headers)
         items: list[Obj] = answer.get("items") or []
-        for item in items:
-            item.setdefault("apiVersion", kind.api_version)
-            item.setdefault("kind", kind.kind)
+        if not metadata_only:
+            for item in items:
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.kind)
         return items, answer["metadata"].get("resourceVersion", "")
 
     async def create(
@@ -227,11 +233,7 @@ class Client:
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
         }
-        headers = (
-            {"Accept": f"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{self._headers['Accept']}"}
-            if metadata_only
-            else None
-        )
+        headers = {"Accept": f"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"} if metadata_only else None
         async with await self.stream("GET", kind.path(namespace), query=query, headers=headers) as stream:
             rest = b""
             async for data in stream.chunks():

@@ -182,7 +182,7 @@ class Informer:
             delay = min(delay * 2, LAST_RETRY)
 
     async def _relist(self) -> None:
-        items, version = await self.client.list(self.kind, self.namespace, **self._selectors)
+        items, version = await self.client.list(self.kind, self.namespace, metadata_only=self._metadata_only, **self._selectors)
         new = {key_of(item): item for item in items}
         for key in [key for key in self.cache if key not in new]:
             self._put(key, None)
@@ -262,6 +262,10 @@ class SharedInformers:
             if self._started:
                 informer.start()
         return informer
+
+    def has(self, kind: Kind) -> bool:
+        """Whether somebody here follows ``kind``."""
+        return kind in self._informers
 
     def observe(self, kind: Kind, obj: Obj) -> None:
         """See ``Informer.observe``; nothing happens for a kind that nobody here follows."""

@@ -20,11 +20,12 @@ from halab.errors import UsageError
 
 @dataclass(frozen=True)
 class Access:
-    """``server`` is a URL, ``tls`` None for plain HTTP."""
+    """``server`` is a URL, ``tls`` None for plain HTTP, ``ca`` the PEM text of the cluster's CA (empty if not given)."""
 
     server: str
     token: str
     tls: ssl.SSLContext | None
+    ca: str = ""
     namespace: str = "default"
 
 
@@ -74,13 +75,13 @@ def load(path: Path | str, context: str | None = None) -> Access:
     if not token and user.get("tokenFile"):
         token = (path.parent / user["tokenFile"]).read_text().strip()
     server = str(cluster.get("server", "http://localhost:8080"))
-    tls = None
+    tls, ca = None, b""
     if server.startswith("https:"):
         ca = _bytes(cluster, "certificate-authority", path.parent)
         tls = tls_context(ca_data=ca.decode(), verify=not cluster.get("insecure-skip-tls-verify"))
         if certificate := _bytes(user, "client-certificate", path.parent):
             _load_client_certificate(tls, certificate + b"\n" + _bytes(user, "client-key", path.parent))
-    return Access(server, token, tls, chosen.get("namespace") or "default")
+    return Access(server, token, tls, ca.decode(), chosen.get("namespace") or "default")
 
 
 def _load_client_certificate(tls: ssl.SSLContext, pem: bytes) -> None:
