@@ -56,7 +56,9 @@ def up(name: str, nodes: int | None, without: tuple[str, ...], as_json: bool) ->
         emit(document(status))
     else:
         assert status.config is not None
-        say(f"cluster {name} is up: {len(status.nodes)} nodes Ready, {status.config.server} ({took:.1f} s)")
+        say(
+            f"cluster {name} is up: {sum(node.ready for node in status.nodes)} nodes Ready, {status.config.server} ({took:.1f} s)"
+        )
 
 
 @click.command()

@@ -10,6 +10,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from halab.errors import ClusterError
@@ -64,7 +65,7 @@ def node_ready(node: dict[str, Any]) -> bool:
 
 
 def wait_for_nodes(config: ClusterConfig, nodes: list[str], *, timeout: float) -> list[str]:
-    """Wait until these nodes are Ready and pods can be created; returns the nodes that are still not after ``timeout`` seconds."""
+    """Wait until these nodes are Ready; returns those that are still not after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     waiting = set(nodes)
     while waiting and time.monotonic() < deadline:
@@ -77,10 +78,14 @@ def wait_for_nodes(config: ClusterConfig, nodes: list[str], *, timeout: float) -
                     break
         except OSError:
             time.sleep(0.05)  # the API server is restarting: nothing to wait on but time
-    path = "/api/v1/namespaces/default/serviceaccounts?fieldSelector=metadata.name%3Ddefault"
-    if not waiting:
-        next(watch(config, path, deadline=deadline), None)
     return [node for node in nodes if node in waiting]
+
+
+def wait_for_pods_to_be_allowed(config: ClusterConfig, *, timeout: float) -> None:
+    """Wait for the ServiceAccount ``default``: without it a first ``kubectl run`` would be refused."""
+    path = "/api/v1/namespaces/default/serviceaccounts?fieldSelector=metadata.name%3Ddefault"
+    with suppress(OSError):
+        next(watch(config, path, deadline=time.monotonic() + timeout), None)
 
 
 def _noop(_name: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from halab.aio import processes
 from halab.cluster.supervisor import api, control, layout
-from halab.cluster.supervisor.components import APISERVER, NODE_PREFIX
+from halab.cluster.supervisor.components import APISERVER, CONTROLLERS, NODE_PREFIX
 from halab.cluster.supervisor.prepare import MARK, Wish, recover
 from halab.errors import ClusterError, HalabError, MachineError, UsageError
 from halab.settings import ClusterConfig, halab_home
@@ -65,6 +65,8 @@ def up(name: str = "default", *, nodes: int | None = None, without: tuple[str, .
     wanted = [node for node in layout.present_nodes(config) if NODE_PREFIX + node in running]
     report("waiting for the nodes to be Ready")
     late = api.wait_for_nodes(config, wanted, timeout=UP_TIMEOUT) if APISERVER in running else []
+    if CONTROLLERS in running and not late:
+        api.wait_for_pods_to_be_allowed(config, timeout=UP_TIMEOUT)
     if late:
         raise ClusterError(
             f"cluster {name}", f"not Ready after {UP_TIMEOUT:.0f} s: {', '.join(late)}", f"see the logs in {config.logs}"
@@ -214,7 +216,9 @@ def _delete_node(config: ClusterConfig, node: str) -> None:
         api.delete(config, f"/api/v1/nodes/{node}")
     except OSError as error:
         remedy = f"when the API server is back: kubectl delete node {node}"
-        raise ClusterError(f"node {node}", f"its agent is stopped, but its Node object is still there ({error})", remedy) from error
+        raise ClusterError(
+            f"node {node}", f"its agent is stopped, but its Node object is still there ({error})", remedy
+        ) from error
 
 
 def clusters() -> list[str]:

@@ -1,0 +1,57 @@
+"""What tests need. Each says so itself with ``@pytest.mark.needs("chromium")``; where that is missing the test is skipped, with the command.
+
+==========  =====================================================================================
+unit/       nothing: pure functions, milliseconds
+cluster/    real processes on loopback; each test has its own ``halab_home``, so they run side by side
+labs/       a cluster; every lab's scene, solution and mistakes
+notebooks/  a cluster and a Jupyter kernel
+widgets/    nothing: the Python side of the widgets
+browser/    ``chromium``, for the widgets in a real JupyterLab
+engines/    ``skopeo``, ``dockerd``: other people's tools on our images
+==========  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGES = {"chromium": "chromium", "skopeo": "skopeo", "dockerd": "docker.io iptables", "kubectl": "kubernetes-client"}
+SERVERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*programs): programs of the host that the test runs; skipped without them")
+    # Whatever a test forgets, it never touches the learner's own cluster.
+    os.environ["HALAB_HOME"] = tempfile.mkdtemp(prefix="halab-tests-")
+    os.environ.pop("KUBECONFIG", None)
+    os.environ.pop("HALAB_CLUSTER", None)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["HALAB_HOME"], ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if not shutil.which(program, path=SERVERS):
+                pytest.skip(f"{program} is not installed; run: sudo apt-get install {PACKAGES.get(program, program)}")
+
+
+@pytest.fixture
+def halab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of its own for this test's clusters, which are stopped and removed at its end."""
+    from halab.cluster.supervisor import manage
+
+    home = tmp_path / "home"
+    monkeypatch.setenv("HALAB_HOME", str(home))
+    yield home
+    monkeypatch.setenv("HALAB_HOME", str(home))
+    for folder in (home / "clusters").glob("*"):
+        manage.down(folder.name, purge=True)
