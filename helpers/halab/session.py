@@ -152,14 +152,14 @@ class LabSession:
 
     def predict(self, name: str, question: str, options: list[str], *, answer: int | None = None) -> PredictionWidget | None:
         """Ask for a prediction before something is broken. ``answer`` commits at once (for the solved notebook)."""
-        predictions.ask(self.progress, name, question, options)
+        asked = predictions.ask(self.progress, name, question, options)
         if answer is not None:
             chosen = predictions.commit(self.progress, name, answer)
             print(f"{question}\nyou say: {chosen.options[chosen.chosen or 0]}")
             return None
         from halab.widgets.prediction import PredictionWidget
 
-        return PredictionWidget(self.progress, name)
+        return PredictionWidget(self.progress, asked)
 
     def explain(self, name: str, happened: int, seen: str) -> None:
         """The prediction beside what happened. ``happened`` is the option that came true, ``seen`` the observation."""

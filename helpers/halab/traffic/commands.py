@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import click
 
@@ -37,13 +36,7 @@ def load(url: str, rate: float, duration: float, host: str, path: str, target: f
         if as_json:
             found = meter.finish()
         else:
-            with click.progressbar(
-                length=max(1, int(rate * duration)), label=f"{rate:g} requests/s", file=click.get_text_stream("stderr")
-            ) as bar:
-                while meter.running:
-                    before = len(meter.requests)
-                    meter.wait(0.25)
-                    bar.update(len(meter.requests) - before)
+            _show(meter, duration)
             found = meter.finish()
     except KeyboardInterrupt:
         found = meter.stop()
@@ -55,3 +48,15 @@ def load(url: str, rate: float, duration: float, host: str, path: str, target: f
             click.echo(f"  {pod:40} {count:6}  {count / max(1, found.ok):.0%}")
     if target is not None and found.success_rate < target:
         raise CheckFailed(f"load {url}", f"success rate {found.success_rate:.3%} is below {target:.3%}")
+
+
+def _show(meter: Meter, duration: float) -> None:
+    """A progress bar on standard error until the probe ends."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"{meter.rate:g} requests/s", total=max(1, int(meter.rate * duration)))
+        while meter.running:
+            meter.wait(0.25)
+            bar.update(task, completed=len(meter.requests))

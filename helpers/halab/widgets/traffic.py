@@ -1,0 +1,94 @@
+"""The traffic meter: a constant stream of requests, and what became of each. It shows a failure as users see it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import traitlets
+
+from halab.traffic.availability import Availability, summarize
+from halab.traffic.meter import Meter
+from halab.traffic.record import Request
+from halab.widgets import traffic_view
+from halab.widgets.base import Gatherer, Widget, script, style
+
+
+class TrafficMeter(Widget):
+    """Starts sending at once. ``stop`` ends it; ``record`` sums up what was sent so far; ``wait`` lets some seconds of traffic pass."""
+
+    _esm = script("vendor/uplot.js", "traffic.js")
+    _css = style("vendor/uplot.css", "traffic.css")
+    target = traitlets.Unicode("").tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    running = traitlets.Bool(False).tag(sync=True)
+    said = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, url: str, *, rate: float = 20.0, host: str = "", path: str = "/", **kwargs: Any) -> None:
+        label = f"{rate:g} requests/s to {url}{path if path != '/' else ''}" + (f" as {host}" if host else "")
+        super().__init__(target=label, **kwargs)
+        self._arguments = {"rate": rate, "host": host, "path": path}
+        self._url = url
+        self._fold = traffic_view.Fold()
+        self._lock = threading.Lock()
+        self._requests: list[Request] = []
+        self._meter: Meter | None = None
+        self._gatherer = Gatherer(self._refresh, "traffic")
+        self.on_msg(self._command)
+        self.start()
+
+    def start(self) -> None:
+        """Go on sending after a stop. What was recorded before stays."""
+        if self._meter is None or not self._meter.running:
+            self._meter = Meter(self._url, heard=self._heard, **self._arguments)  # type: ignore[arg-type]
+            self.running = True
+
+    def _heard(self, requests: list[Request]) -> None:
+        with self._lock:
+            for request in requests:
+                self._fold.add(request)
+            self._requests += requests
+        self._gatherer.poke()
+
+    def _refresh(self) -> None:
+        with self._lock:
+            state = self._fold.state()
+        self.state = state
+        self.said = traffic_view.sentence(state, self.running)
+
+    def _command(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        match content.get("do"):
+            case "start":
+                self.start()
+            case "stop":
+                self.stop()
+
+    def wait(self, seconds: float) -> None:
+        """Let ``seconds`` more of traffic pass."""
+        if self._meter is not None:
+            self._meter.wait(seconds)
+
+    def stop(self) -> Availability:
+        """End the stream and sum up."""
+        if self._meter is not None:
+            self._meter.stop()
+        self.running = False
+        self._refresh()
+        return self.record()
+
+    def record(self) -> Availability:
+        """What users saw since the meter was made."""
+        with self._lock:
+            return summarize(list(self._requests))
+
+    def summary(self) -> str:
+        return self.record().sentence()
+
+    def close(self) -> None:
+        if self._meter is not None and self._meter.running:
+            self._meter.stop()
+        self._gatherer.close()
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"{self.target}: {traffic_view.sentence(self.state, self.running)}"
