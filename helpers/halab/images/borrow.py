@@ -15,6 +15,7 @@ from pathlib import Path
 from halab.images import elf
 from halab.images.layers import Entry, directory, from_file, link, with_parents
 
+HOST_NAMES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc")  # what a sandbox shows of this machine
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -100,3 +101,15 @@ def fingerprint(paths: Iterable[Path | None]) -> str:
         status = path.stat()
         parts.append(f"{path}:{status.st_size}:{status.st_mtime_ns}")
     return "|".join(parts)
+
+
+def host_prefixes(entries: Iterable[Entry]) -> list[str]:
+    """The environments (a conda prefix, an unpacked Python) outside /usr and its like from which entries were borrowed, shortest first."""
+    found: set[str] = set()
+    for entry in entries:
+        if entry.kind not in ("file", "link") or entry.path.split("/", 1)[0] in HOST_NAMES or "/" not in entry.path:
+            continue
+        path = Path("/" + entry.path)
+        marker = next((index for index, part in enumerate(path.parts) if part in ("bin", "lib", "sbin", "libexec")), 0)
+        found.add(str(Path(*path.parts[:marker])) if marker > 1 else str(path.parent))
+    return [path for path in sorted(found) if not any(path.startswith(other + "/") for other in found)]

@@ -16,8 +16,7 @@ class Image:
 
     ``config`` is the inner "config" object of the OCI image (Env, Entrypoint, Cmd, WorkingDir, User, ExposedPorts, StopSignal,
     Healthcheck, Labels), with Docker's spelling. ``layers`` are directories, TOP FIRST, to lay over this machine's own files; files that an
-    image merely repeats from this machine are not among them. ``digest`` is the manifest's. ``whiteouts`` are absolute paths that the image
-    hides where the layers could not say so themselves (no mknod). ``document`` is the whole OCI configuration.
+    image merely repeats from this machine are not among them. ``digest`` is the manifest's. ``document`` is the whole OCI configuration.
     """
 
     reference: Reference
@@ -67,6 +66,16 @@ class Image:
     def borrows(self) -> str:
         """The programs of this machine that it stands on, or empty: then it is complete in itself."""
         return self.labels.get(oci.LABEL_BORROWS, "")
+
+    @property
+    def on_host(self) -> bool:
+        """Whether this machine's files must lie below its layers; False for an image that is complete in itself."""
+        return any(oci.BORROWED in (layer.get("annotations") or {}) for layer in self.manifest["layers"])
+
+    @property
+    def host_paths(self) -> tuple[Path, ...]:
+        """Directories of this machine outside /usr, /etc ... that its programs need (a conda environment), to be shown read-only."""
+        return tuple(Path(path) for path in self.labels.get(oci.LABEL_PATHS, "").split(",") if path)
 
     @property
     def image_id(self) -> str:

@@ -79,7 +79,7 @@ def with_parents(entries: Iterable[Entry]) -> list[Entry]:
 class _Hashing(io.RawIOBase):
     """A sink that hashes and counts what passes through it."""
 
-    def __init__(self, sink: IO[bytes]) -> None:
+    def __init__(self, sink: IO[bytes] | gzip.GzipFile | io.RawIOBase) -> None:
         self.sink, self.hash, self.size = sink, hashlib.sha256(), 0
 
     def writable(self) -> bool:
@@ -105,9 +105,9 @@ class Packed:
 def pack(entries: Iterable[Entry], out: IO[bytes], *, compress: bool = False) -> Packed:
     """Write ``entries`` (in the order given) as a tar to ``out``; the same entries always give the same bytes."""
     outer = _Hashing(out)
-    zipped = gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=outer, mtime=0) if compress else None  # type: ignore[arg-type]
-    inner = _Hashing(zipped if zipped is not None else outer)  # type: ignore[arg-type]
-    with tarfile.open(fileobj=inner, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 18) as tar:  # type: ignore[call-overload]
+    zipped = gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=outer, mtime=0) if compress else None
+    inner = _Hashing(zipped if zipped is not None else outer)
+    with tarfile.open(fileobj=inner, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 18) as tar:
         for entry in entries:
             _add(tar, entry)
     if zipped is not None:

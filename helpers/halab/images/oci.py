@@ -35,6 +35,7 @@ BORROWED = "io.halab.borrowed"  # on a layer's descriptor: it only repeats files
 LABEL_BORROWS = "io.halab.borrows"  # "nginx 1.22.1, busybox 1.35.0": programs of this machine that stand in for the real image's
 LABEL_NOTE = "io.halab.note"  # one sentence on what differs from the real image
 LABEL_HIDES = "io.halab.hides"  # comma-separated absolute paths of the machine that the image does not have
+LABEL_PATHS = "io.halab.paths"  # comma-separated directories of the machine, outside /usr and its like, that it needs
 
 EPOCH = "1970-01-01T00:00:00Z"
 

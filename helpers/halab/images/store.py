@@ -16,7 +16,7 @@ from halab.images import oci
 from halab.images.bases import catalogue
 from halab.images.bases.base import Base
 from halab.images.blobs import Blobs
-from halab.images.borrow import fingerprint
+from halab.images.borrow import fingerprint, host_prefixes
 from halab.images.image import Image
 from halab.images.reference import Reference
 
@@ -124,6 +124,12 @@ class ImageStore:
             named = {entry["digest"] for entry in kept if self._name_of(entry)}
             kept = [entry for entry in kept if self._name_of(entry) or entry["digest"] not in named]
             self._write_index([*kept, new])
+
+    def keep(self, digest: str) -> None:
+        """Register an image without a name, unless it has one."""
+        with self.blobs.lock("index"):
+            if not any(entry["digest"] == digest for entry in self.entries()):
+                self._write_index([*self.entries(), oci.descriptor(oci.MANIFEST, digest, len(self.blobs.read(digest)))])
 
     def untag(self, reference: str) -> list[str]:
         """Take a name away, or (given a digest or an image id) all names of an image. Returns what was untagged.
@@ -294,6 +300,8 @@ class ImageStore:
         }
         if content.hides:
             labels[oci.LABEL_HIDES] = ",".join(content.hides)
+        if prefixes := host_prefixes(content.borrowed):
+            labels[oci.LABEL_PATHS] = ",".join(prefixes)
         created = oci.timestamp(content.created)
         layers: list[Layer] = []
         history: list[oci.Json] = []
