@@ -44,6 +44,7 @@ TESTS = (
     Program("skopeo", "skopeo", "test that images are what other tools expect"),
     Program("dockerd", "docker.io iptables", "test that Docker loads our images"),
 )
+COMPILERS = ("cc", "gcc", "clang", "zig")  # of C, for the sandbox's two small programs; else a wheel brings one
 KUBECTL_ELSEWHERE = "or put the kubectl program of https://kubernetes.io/docs/tasks/tools/ on PATH"
 
 
@@ -146,8 +147,9 @@ def uv_environment() -> dict[str, str]:
 def install_packages(uv: str, *, dev: bool, into: str | None) -> None:
     """The locked packages, hashes verified, and halab itself (editable: notebooks and labs are read from this folder)."""
     stamp = (VENV if into is None else TOOLS) / ".halab-setup"
+    compiler = any(shutil.which(name) for name in COMPILERS)
     inputs = b"".join(path.read_bytes() for path in (ROOT / "uv.lock", ROOT / "pyproject.toml", Path(__file__)))
-    wanted = hashlib.sha256(inputs + (into or "").encode()).hexdigest()
+    wanted = hashlib.sha256(inputs + f"{into} {compiler}".encode()).hexdigest()
     have = stamp.read_text().split() if stamp.exists() else []
     if have[:1] == [wanted] and (not dev or "dev" in have):
         return
@@ -160,7 +162,8 @@ def install_packages(uv: str, *, dev: bool, into: str | None) -> None:
     python = into or str(VENV / "bin" / "python")
     TOOLS.mkdir(exist_ok=True)
     requirements = TOOLS / "requirements.txt"
-    groups = ["--no-default-groups", "--group", "build", *(["--group", "dev"] if dev else [])]
+    names = ["build", *(["dev"] if dev else []), *([] if compiler else ["compiler"])]
+    groups = ["--no-default-groups", *(word for name in names for word in ("--group", name))]
     export = [uv, "export", "--quiet", "--frozen", "--no-emit-project", *groups, "--output-file", str(requirements)]
     say("installing the locked packages" + (" and the tests'" if dev else ""))
     # In an environment of our own, what is not locked is removed; in somebody else's, it is none of our business.
@@ -170,6 +173,9 @@ def install_packages(uv: str, *, dev: bool, into: str | None) -> None:
     for command in (export, packages, halab):
         if not run(command, env=environment, cwd=ROOT):
             raise Impossible("the packages could not be installed: see above; a mirror in reach can be named by UV_DEFAULT_INDEX")
+    say("building the sandbox's programs")
+    if not run([python, "-c", "from halab.sandbox.build import programs; programs()"], env=environment, cwd=ROOT):
+        raise Impossible("the programs that start containers could not be compiled: see above")
     stamp.write_text(f"{wanted} {'dev' if dev else ''}\n")
 
 
