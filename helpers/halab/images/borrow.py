@@ -91,6 +91,20 @@ def tree(path: Path, at: str | None = None, skip: Iterable[str] = ()) -> list[En
     return found
 
 
+def skeleton() -> list[Entry]:
+    """The directories of this machine's /etc and /usr (four levels), empty.
+
+    In a user namespace the machine's directories belong to nobody and cannot be written; laid over them, these belong to the user.
+    """
+    found: list[Entry] = []
+    for top, depth in (("etc", 8), ("usr", 4)):
+        for base, folders, _ in os.walk("/" + top):
+            if Path(base).relative_to("/" + top).parts[depth - 1 :]:
+                folders[:] = []
+            found.append(directory(base))
+    return with_parents(found)
+
+
 def fingerprint(paths: Iterable[Path | None]) -> str:
     """Changes when any of the files is replaced; by size and time, so that asking costs microseconds."""
     parts = []

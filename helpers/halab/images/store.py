@@ -7,6 +7,8 @@ lower directories of an overlay. Built-in base images are made on first use and 
 from __future__ import annotations
 
 import json
+import os
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from halab.images import oci
 from halab.images.bases import catalogue
 from halab.images.bases.base import Base
 from halab.images.blobs import Blobs
-from halab.images.borrow import fingerprint, host_prefixes
+from halab.images.borrow import fingerprint, host_prefixes, skeleton
 from halab.images.image import Image
+from halab.images.layers import contents, open_blob, unpack
 from halab.images.reference import Reference
 
 RECIPE = 1  # raise when the built-in bases are made differently, so that stores make them anew
@@ -55,6 +58,7 @@ class ImageStore:
         self._index_stamp: tuple[int, int, int] = (0, 0, 0)
         self._index: list[oci.Json] = []
         self._images: dict[tuple[str, str], Image] = {}
+        self._borrowed: dict[str, frozenset[str]] = {}
         self._fresh: set[str] = set()  # names whose built-in base was compared with the machine by this process
         layout = root / "oci-layout"
         if not layout.exists():
@@ -234,10 +238,35 @@ class ImageStore:
         for descriptor, diff_id in zip(manifest["layers"], document["rootfs"]["diff_ids"], strict=True):
             if oci.BORROWED not in descriptor.get("annotations", {}):
                 paths.append(self.blobs.extract(descriptor["digest"], diff_id))
+        if len(paths) < len(manifest["layers"]) and os.geteuid() != 0:
+            paths.insert(0, self._skeleton())
         size = sum(descriptor["size"] for descriptor in manifest["layers"])
         image = Image(reference, digest, document.get("config") or {}, paths[::-1], size, document, manifest)
         self._images[key] = image
         return image
+
+    def _skeleton(self) -> Path:
+        """A lowest layer of empty directories that belong to this user (see ``borrow.skeleton``); made once."""
+        place = self.blobs.extracted / "skeleton"
+        if not place.exists():
+            with self.blobs.workspace() as work:
+                (work / "tree").mkdir()
+                unpack(contents(skeleton()), work / "tree")
+                try:
+                    (work / "tree").rename(place)
+                except OSError:
+                    if not place.exists():
+                        raise
+        return place
+
+    def borrowed_paths(self, digest: str) -> frozenset[str]:
+        """The paths that a borrowed layer repeats from this machine."""
+        found = self._borrowed.get(digest)
+        if found is None:
+            with open_blob(self.blobs.path(digest)) as raw, tarfile.open(fileobj=raw, mode="r:") as tar:
+                found = frozenset(name for name in tar.getnames())
+            self._borrowed[digest] = found
+        return found
 
     def images(self) -> list[Named]:
         """All images, newest first."""

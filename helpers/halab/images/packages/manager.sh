@@ -36,7 +36,7 @@ record() { # package version
 have() { [ -f "/var/lib/dpkg/info/$1.list" ]; }
 
 put() { # package
-    if [ -n "$(ls -A "$pool/$1/files")" ]; then cp -a "$pool/$1/files/." / || exit 100; fi
+    if [ -n "$(ls -A "$pool/$1/files")" ]; then cp -af "$pool/$1/files/." / || exit 100; fi
     record "$1" "$(cat "$pool/$1/version")"
 }
 

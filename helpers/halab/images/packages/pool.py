@@ -108,10 +108,11 @@ def _nginx(name: str) -> Package | None:
     return Package(name, version, (f"nginx {version}",), tuple(with_parents(entries)), 2048)
 
 
-def write(names: Iterable[str], target: Path) -> dict[str, Package]:
+def write(names: Iterable[str], target: Path, provided: frozenset[str] = frozenset()) -> dict[str, Package]:
     """Make the tools layer at ``target``: the package managers in /usr/bin, and under PLACE what can be installed.
 
     A package ``P`` is ``packages/P/files`` (its tree) and ``packages/P/{version,parts,size}``.
+    Files at ``provided`` paths (libraries that the base image has) are left out.
     """
     found = {name: item for name in names if (item := package(name)) is not None}
     script = Path(__file__).with_name("manager.sh").read_bytes()
@@ -128,5 +129,13 @@ def write(names: Iterable[str], target: Path) -> dict[str, Package]:
         entries.append(layers.directory(f"{base}/files"))
     layers.unpack(layers.contents(with_parents(entries)), target)
     for name, item in found.items():
-        layers.unpack(layers.contents(item.entries), target / PLACE / "packages" / name / "files")
+        kept = [entry for entry in item.entries if entry.kind == "directory" or entry.path not in provided]
+        used = {parent for entry in kept if entry.kind != "directory" for parent in _above(entry.path)}
+        kept = [entry for entry in kept if entry.kind != "directory" or entry.path in used or entry.path not in provided]
+        layers.unpack(layers.contents(kept), target / PLACE / "packages" / name / "files")
     return found
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
