@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"chromium": "chromium", "skopeo": "skopeo", "dockerd": "docker.io iptables", "kubectl": "kubernetes-client"}
 SERVERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 
@@ -50,6 +51,10 @@ def halab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     from halab.cluster.supervisor import manage
 
     home = tmp_path / "home"
+    home.mkdir()
+    compiled = ROOT / ".tools" / "test-cache"  # the sandbox's programs need not be compiled for every test
+    compiled.mkdir(parents=True, exist_ok=True)
+    (home / "cache").symlink_to(compiled)
     monkeypatch.setenv("HALAB_HOME", str(home))
     yield home
     monkeypatch.setenv("HALAB_HOME", str(home))

@@ -18,7 +18,18 @@ COMMANDS = {
     "down": ("halab.cli.cluster:down", "Stop the cluster (--purge: forget it)."),
     "status": ("halab.cli.cluster:status", "Show the cluster, its nodes and its memory."),
     "kubeconfig": ("halab.cli.cluster:kubeconfig", "Print the path of the cluster's kubeconfig."),
+    "doctor": ("halab.cli.doctor:doctor", "Say what this machine can do, and what to type where it cannot."),
+    "lab": ("halab.cli.lab:lab", "Open JupyterLab on the course, with the cluster up."),
+    "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
     "env": ("halab.cli.cluster:env", 'Print shell exports: eval "$(halab env)"'),
+    "labs": ("halab.course.commands:labs", "List the labs and how far you are."),
+    "start": ("halab.course.commands:start", "Set a lab's scene."),
+    "check": ("halab.course.commands:check", "Check a lab's tasks by behaviour."),
+    "hint": ("halab.course.commands:hint", "A hint, from what is the case now."),
+    "reset": ("halab.course.commands:reset", "Set a lab back to its beginning."),
+    "solve": ("halab.course.commands:solve", "Play a lab's solution."),
+    "course": ("halab.course.commands:course", "Run the solved notebooks headless, with a report."),
+    "load": ("halab.traffic.commands:load", "Send requests at a constant rate and count the answers."),
 }
 
 

@@ -1,0 +1,79 @@
+"""halab lab: JupyterLab on the course, with the cluster up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from halab.cli.cluster import name_option
+from halab.cli.output import progress, say
+from halab.cluster.supervisor import manage
+from halab.course.catalog import course_root
+from halab.errors import MachineError
+
+FIRST_PORT = 8888
+PORTS = 50
+
+
+@click.command()
+@name_option
+@click.option(
+    "--port", type=click.IntRange(1024, 65535), help=f"JupyterLab's port  [default: the first free one from {FIRST_PORT}]"
+)
+@click.option("--ip", default="127.0.0.1", show_default=True, help="The address that JupyterLab listens on.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser (none is opened where there is no display).")
+def lab(name: str, port: int | None, ip: str, no_browser: bool) -> None:
+    """Bring the cluster up and open JupyterLab on the course. Ctrl-C ends JupyterLab; the cluster stays (halab down stops it)."""
+    root = course_root()
+    chosen = _free_port(ip, port)
+    with progress() as shown:
+        status = manage.up(name, report=shown.step)
+    assert status.config is not None
+    ready = sum(node.ready for node in status.nodes)
+    say(f"cluster {name} is up with {ready} nodes; it keeps running after JupyterLab, until: halab down")
+    environment = os.environ | {
+        "KUBECONFIG": str(status.config.kubeconfig),
+        "HALAB_CLUSTER": name,
+        # so that `!halab` and `!kubectl` in a notebook are these
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+    command = [
+        *(sys.executable, "-m", "jupyterlab", f"--ip={ip}", f"--port={chosen}", "--ServerApp.port_retries=0"),
+        *(f"--ServerApp.root_dir={root}", "--LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb"),
+        # asks nobody on the Internet for news or updates
+        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+        *(["--allow-root"] if os.geteuid() == 0 else []),
+        *(["--no-browser"] if no_browser or not _has_display() else []),
+    ]
+    say(f"JupyterLab is starting on http://{ip}:{chosen}/lab; open the address with the token that it prints below")
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)
+
+
+def _has_display() -> bool:
+    browsers = ("xdg-open", "firefox", "chromium", "google-chrome", "sensible-browser")
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("BROWSER")
+    return bool(display) and any(shutil.which(one) for one in browsers)
+
+
+def _free_port(ip: str, wanted: int | None) -> int:
+    for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + PORTS):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((ip, port))
+            except OSError:
+                continue
+        if wanted is None and port != FIRST_PORT:
+            say(f"port {FIRST_PORT} is taken by another program; using {port}")
+        return port
+    if wanted:
+        raise MachineError(
+            f"port {wanted}", f"is taken on {ip}", "choose another: halab lab --port N (or none, and the first free one is used)"
+        )
+    raise MachineError(f"ports {FIRST_PORT}-{FIRST_PORT + PORTS - 1}", f"are all taken on {ip}", "name one: halab lab --port N")
