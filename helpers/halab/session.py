@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 def lab(name: str, *, cluster: str = "", quiet: bool = False) -> LabSession:
     """Connect to lab ``name`` (``02-deploy``, ``02`` or ``deploy``): the cluster is brought up if it is not, the lab's scene laid in its own
     namespace, kubectl of this notebook pointed at it, and the working folder made the current one."""
-    found = catalog.find(name)
-    session = LabSession(found, cluster, quiet=quiet)
+    session = open_lab(name, cluster=cluster, quiet=quiet)
     session.enter()
     return session
+
+
+def open_lab(name: str, *, cluster: str = "", quiet: bool = False) -> LabSession:
+    """As ``lab``, but this process's environment and folder stay as they are."""
+    return LabSession(catalog.find(name), cluster, quiet=quiet)
 
 
 class LabSession:
@@ -137,12 +141,12 @@ class LabSession:
 
         return Checklist(self.runner)
 
-    def reset(self) -> None:
+    def reset(self, *, quiet: bool = False) -> None:
         """The scene as it was at the beginning. Your files are moved aside, not lost."""
         saved = stage.reset(self.definition, self.scene)
         self.progress.clear()
-        os.chdir(self.scene.files)
-        print(f"lab {self.definition.slug} is as at the beginning" + (f"; your files are in {saved}" if saved else ""))
+        if not quiet:
+            print(f"lab {self.definition.slug} is as at the beginning" + (f"; your files are in {saved}" if saved else ""))
 
     def solve(self) -> None:
         """Play the lab's solution."""
@@ -170,4 +174,4 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-__all__: list[str] = ["LabSession", "lab"]
+__all__ = ["LabSession", "lab", "open_lab"]

@@ -1,0 +1,106 @@
+"""Run the solved notebooks without a browser: as ``halab course``, with a progress display and a report.
+
+Each notebook runs in a kernel of its own, from its lab's pristine scene, as a learner would go through it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from halab.course.catalog import course_root, find
+from halab.errors import UsageError
+
+CELL_TIMEOUT = 180  # seconds; the slowest honest cell waits for a rollout
+
+Tick = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One notebook's outcome. ``cell`` and ``error`` say where it stopped."""
+
+    name: str
+    passed: bool
+    cells: int
+    seconds: float
+    cell: str = ""
+    error: str = ""
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def line(self) -> str:
+        text = f"{'✔' if self.passed else '✘'} {self.name:<28} {self.cells:>3} cells {self.seconds:6.1f} s"
+        return text if self.passed else f"{text}\n    cell {self.cell}: {self.error}"
+
+
+def notebooks(names: list[str]) -> list[Path]:
+    """The solved notebooks wanted, in order; all without ``names``."""
+    folder = course_root() / "notebooks" / "solved"
+    found = [folder / f"{find(name).slug}.ipynb" for name in names] or sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    missing = [str(path) for path in found if not path.is_file()]
+    if missing or not found:
+        raise UsageError("course", f"no notebook: {', '.join(missing) or folder}", "run: make build")
+    return found
+
+
+def run(names: list[str], *, keep_going: bool, quiet: bool) -> list[Ran]:
+    """Run them one after the other."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    books = notebooks(names)
+    done: list[Ran] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        for book in books:
+            task = bar.add_task(book.stem, total=None)
+            result = run_one(book, lambda _name, number, total, task=task: bar.update(task, completed=number, total=total))  # type: ignore[misc]
+            done.append(result)
+            bar.update(task, description=f"{'✔' if result.passed else '✘'} {book.stem}")
+            if not result.passed and not keep_going:
+                break
+    return done
+
+
+def run_one(book: Path, tick: Tick) -> Ran:
+    """Reset the lab, then run every cell of its solved notebook."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    from halab.session import open_lab
+
+    start = time.monotonic()
+    open_lab(book.stem, quiet=True).reset(quiet=True)
+    content = nbformat.reads(book.read_text(), as_version=4)  # type: ignore[no-untyped-call]
+    total = sum(1 for cell in content.cells if cell.cell_type == "code")
+    number, current = 0, ""
+
+    def began(cell: Any, cell_index: int) -> None:
+        nonlocal number, current
+        if cell.cell_type == "code":
+            current = str(cell.get("id", cell_index))
+            tick(current, number, total)
+            number += 1
+
+    client = NotebookClient(
+        content,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        on_cell_start=began,
+        resources={"metadata": {"path": str(book.parent)}},
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        lines = str(error).strip().splitlines()
+        return Ran(
+            book.stem, False, number, round(time.monotonic() - start, 1), current, lines[-1] if lines else type(error).__name__
+        )
+    tick("", total, total)
+    return Ran(book.stem, True, total, round(time.monotonic() - start, 1))
