@@ -1,0 +1,32 @@
+"""Rules that every widget's files keep."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from halab.widgets import base
+
+FILES = sorted(base.FOLDER.glob("*.js"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)
+def test_scripts_import_nothing_and_clean_up(file: Path) -> None:
+    text = file.read_text()
+    assert not re.search(r"^\s*import\b|import\(|https?://(?!www\.w3\.org)", text, re.MULTILINE)
+    assert "export default { render }" in text and "root.remove()" in text
+
+
+@pytest.mark.parametrize("file", sorted(base.FOLDER.glob("*.css")), ids=lambda p: p.name)
+def test_every_css_rule_is_prefixed(file: Path) -> None:
+    text = re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.DOTALL)
+    for selectors in re.findall(r"([^{}]+)\{", text):
+        for selector in selectors.split(","):
+            name = selector.strip()
+            assert ".halab-" in name or name.startswith(("@media", "@keyframes halab-")) or name in ("to", "from") or not name, name
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)
+def test_every_widget_speaks_and_labels_itself(file: Path) -> None:
+    text = file.read_text()
+    assert "aria-live" in text and ("aria-label" in text or "legend" in text)
