@@ -1,0 +1,76 @@
+"""Names and resolvers of a pod: its hostname, /etc/hosts, /etc/resolv.conf."""
+
+from __future__ import annotations
+
+from halab.cluster.kube.types import Obj
+from halab.sandbox import Dns
+
+DOMAIN = "cluster.local"
+HOSTNAME_BYTES = 63
+
+
+def hostname_of(pod: Obj, node_name: str) -> str:
+    """What ``hostname`` prints in the pod. A pod on its host's network has the node's name."""
+    spec = pod["spec"]
+    if spec.get("hostnameOverride"):
+        return str(spec["hostnameOverride"])
+    if spec.get("hostNetwork"):
+        return node_name
+    name: str = spec.get("hostname") or pod["metadata"]["name"]
+    return name[:HOSTNAME_BYTES].rstrip("-.")
+
+
+def domain_name_of(pod: Obj) -> str:
+    """The full name, if the pod has a subdomain, else the empty string."""
+    subdomain = pod["spec"].get("subdomain")
+    return f"{hostname_of(pod, '')}.{subdomain}.{pod['metadata']['namespace']}.svc.{DOMAIN}" if subdomain else ""
+
+
+def hosts_file(pod: Obj, address: str, node_name: str) -> str:
+    """/etc/hosts as kubelet writes it."""
+    hostname, full = hostname_of(pod, node_name), domain_name_of(pod)
+    lines = [
+        "# Kubernetes-managed hosts file.",
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::0\tip6-localnet",
+        "fe00::0\tip6-mcastprefix",
+        "fe00::1\tip6-allnodes",
+        "fe00::2\tip6-allrouters",
+        f"{address}\t{full}\t{hostname}" if full else f"{address}\t{hostname}",
+    ]
+    aliases = pod["spec"].get("hostAliases") or []
+    if aliases:
+        lines += ["", "# Entries added by HostAliases."]
+        lines += [f"{alias['ip']}\t" + "\t".join(alias.get("hostnames") or ()) for alias in aliases]
+    return "\n".join(lines) + "\n"
+
+
+def resolver(pod: Obj, cluster_dns: str) -> tuple[Dns | None, str | None]:
+    """The cluster's resolver as the pod should use it and /etc/resolv.conf's text; (None, None) leaves the host's own.
+
+    (https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy)
+    """
+    spec = pod["spec"]
+    policy = spec.get("dnsPolicy", "ClusterFirst")
+    extra = spec.get("dnsConfig") or {}
+    namespace = pod["metadata"]["namespace"]
+    servers: list[str] = []
+    search: list[str] = []
+    options: dict[str, str] = {}
+    if policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not spec.get("hostNetwork")):
+        servers = [cluster_dns]
+        search = [f"{namespace}.svc.{DOMAIN}", f"svc.{DOMAIN}", DOMAIN]
+        options = {"ndots": "5"}
+    elif policy != "None" and not extra:
+        return None, None
+    servers = list(dict.fromkeys(servers + list(extra.get("nameservers") or ())))[:3]
+    search = list(dict.fromkeys(search + list(extra.get("searches") or ())))[:32]
+    options |= {option["name"]: str(option.get("value") or "") for option in extra.get("options") or ()}
+    lines = [f"search {' '.join(search)}"] if search else []
+    lines += [f"nameserver {server}" for server in servers]
+    if options:
+        lines.append("options " + " ".join(f"{name}:{value}" if value else name for name, value in options.items()))
+    ndots = options.get("ndots", "1")
+    dns = Dns(servers[0], tuple(search), int(ndots) if ndots.isdecimal() else 1) if servers else None
+    return dns, "\n".join(lines) + "\n"
