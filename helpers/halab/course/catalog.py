@@ -28,7 +28,7 @@ class Task:
 
     ``mode`` level: must hold whenever it is looked at; edge: once seen, it stays done. ``timeout`` (seconds) is how long one
     check may wait for the state to come right. ``active`` checks act on the cluster (kill a pod, send a burst of load), so they run
-    only when asked for, never in the background.
+    only when asked for, never in the background. ``given`` tasks hold from the beginning: they are there to be looked at.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Task:
     timeout: float = 30.0
     points: int = 1
     active: bool = False
+    given: bool = False
 
     @property
     def function(self) -> str:
@@ -171,6 +172,7 @@ def _task(row: Any, where: str, faults: list[str]) -> Task:
         timeout=float(reader.take("timeout", (int, float), 30, lambda v: 0 < v <= 600)),
         points=reader.take("points", int, 1, lambda v: v >= 0),
         active=reader.take("active", bool, False),
+        given=reader.take("given", bool, False),
     )
     reader.nothing_left()
     return task

@@ -39,7 +39,14 @@ def test_all_faults_of_a_file_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         catalog.load(write(tmp_path, text))
     said = str(caught.value)
-    for fault in ("title: 3 will not do", "minutes: is missing", "colour: is unknown", "tasks[0].id", "tasks[1].mode", "tasks[1].timeout"):
+    for fault in (
+        "title: 3 will not do",
+        "minutes: is missing",
+        "colour: is unknown",
+        "tasks[0].id",
+        "tasks[1].mode",
+        "tasks[1].timeout",
+    ):
         assert fault in said
 
 

@@ -61,7 +61,11 @@ def test_the_two_stand_side_by_side(progress: Progress) -> None:
     assert "did not commit" in predictions.compare(progress, "p", 1, "200")
     predictions.commit(progress, "p", 0)
     said = predictions.compare(progress, "p", 1, "status 200")
-    assert said.splitlines() == ["you predicted: it fails", "what happened: it works  - not what you predicted", "observed:      status 200"]
+    assert said.splitlines() == [
+        "you predicted: it fails",
+        "what happened: it works  - not what you predicted",
+        "observed:      status 200",
+    ]
 
 
 @pytest.mark.parametrize("choice", [-1, 2])

@@ -59,5 +59,5 @@ def test_a_silent_server_times_out() -> None:
 
 
 def test_statuses_are_counted_in_words(address: tuple[str, int]) -> None:
-    answers = fetch_many(address, 5, "/") + [fetch(address, "/busy"), Answer(0, error="timed out")]
+    answers = [*fetch_many(address, 5, "/"), fetch(address, "/busy"), Answer(0, error="timed out")]
     assert statuses(answers) == "5 x 200, 1 x 503, 1 x timed out"

@@ -9,7 +9,10 @@ from halab.traffic.record import Request, dump, load
 def stream(outcomes: str, every: float = 0.1, start: float = 1000.0) -> list[Request]:
     """``+`` an answer after 2 ms, ``-`` a refused connection; one every ``every`` seconds."""
     return [
-        Request(start + i * every, 0.002, 200, "pod-a") if c == "+" else Request(start + i * every, 0.001, 0, "", "connection refused") for i, c in enumerate(outcomes)
+        Request(start + i * every, 0.002, 200, "pod-a")
+        if c == "+"
+        else Request(start + i * every, 0.001, 0, "", "connection refused")
+        for i, c in enumerate(outcomes)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import subprocess
 import sys
 
@@ -42,7 +43,7 @@ async def test_requests_are_due_at_the_rate_whatever_the_answers_take() -> None:
     server, port = await serve(OK, delay=0.2)  # a closed loop could send one or two in this time
     async with server:
         record = await probe(port, 100, 0.2)
-    gaps = [b.at - a.at for a, b in zip(record, record[1:], strict=False)]
+    gaps = [b.at - a.at for a, b in itertools.pairwise(record)]
     assert len(record) == 20 and gaps == pytest.approx([0.01] * 19, abs=1e-5)
     assert all(r.latency >= 0.2 for r in record)
 
@@ -77,5 +78,7 @@ async def test_nonsense_instead_of_http_is_a_failure() -> None:
 
 
 def test_as_a_program_it_ends_by_itself_and_refuses_what_is_no_url() -> None:
-    done = subprocess.run([sys.executable, "-m", "halab.traffic.probe", "nginx.example.com"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "halab.traffic.probe", "nginx.example.com"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and "is not a URL" in done.stderr

@@ -23,7 +23,9 @@ def test_every_css_rule_is_prefixed(file: Path) -> None:
     for selectors in re.findall(r"([^{}]+)\{", text):
         for selector in selectors.split(","):
             name = selector.strip()
-            assert ".halab-" in name or name.startswith(("@media", "@keyframes halab-")) or name in ("to", "from") or not name, name
+            assert ".halab-" in name or name.startswith(("@media", "@keyframes halab-")) or name in ("to", "from") or not name, (
+                name
+            )
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)

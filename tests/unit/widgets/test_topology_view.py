@@ -13,15 +13,24 @@ def node(name: str, ready: bool = True, **spec: Any) -> Obj:
     return {"metadata": {"name": name}, "spec": spec, "status": {"conditions": [{"type": "Ready", "status": str(ready)}]}}
 
 
-def pod(name: str, where: str = "node-1", *, ready: bool = True, phase: str = "Running", container: Obj | None = None, **meta: Any) -> Obj:
+def pod(
+    name: str, where: str = "node-1", *, ready: bool = True, phase: str = "Running", container: Obj | None = None, **meta: Any
+) -> Obj:
     status: Obj = {"phase": phase, "conditions": [{"type": "Ready", "status": str(ready)}], "podIP": "127.1.1.2"}
     if container is not None:
         status["containerStatuses"] = [container]
-    return {"metadata": {"name": name, "uid": name, **meta}, "spec": {"nodeName": where, "containers": [{"image": "nginx"}]}, "status": status}
+    return {
+        "metadata": {"name": name, "uid": name, **meta},
+        "spec": {"nodeName": where, "containers": [{"image": "nginx"}]},
+        "status": status,
+    }
 
 
 def service(name: str = "web", **spec: Any) -> Obj:
-    return {"metadata": {"name": name}, "spec": {"clusterIP": "127.1.128.5", "type": "ClusterIP", "ports": [{"port": 80}], **spec}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"clusterIP": "127.1.128.5", "type": "ClusterIP", "ports": [{"port": 80}], **spec},
+    }
 
 
 def slice_of(name: str, **ready: bool) -> Obj:
@@ -47,9 +56,21 @@ def ingress(host: str, path: str, to: str, tls: bool = False) -> Obj:
         (pod("a", phase="Succeeded", ready=False), "done", "Completed"),
         (pod("a", phase="Failed", ready=False), "failing", "Error"),
         (pod("a", ready=False, container={"state": {"waiting": {"reason": "CrashLoopBackOff"}}}), "failing", "CrashLoopBackOff"),
-        (pod("a", phase="Pending", ready=False, container={"state": {"waiting": {"reason": "ImagePullBackOff"}}}), "failing", "ImagePullBackOff"),
-        (pod("a", phase="Pending", ready=False, container={"state": {"waiting": {"reason": "ContainerCreating"}}}), "starting", "ContainerCreating"),
-        (pod("a", ready=False, container={"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}), "failing", "OOMKilled"),
+        (
+            pod("a", phase="Pending", ready=False, container={"state": {"waiting": {"reason": "ImagePullBackOff"}}}),
+            "failing",
+            "ImagePullBackOff",
+        ),
+        (
+            pod("a", phase="Pending", ready=False, container={"state": {"waiting": {"reason": "ContainerCreating"}}}),
+            "starting",
+            "ContainerCreating",
+        ),
+        (
+            pod("a", ready=False, container={"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}),
+            "failing",
+            "OOMKilled",
+        ),
     ],
 )
 def test_a_pod_s_state_and_word(made: Obj, state: str, word: str) -> None:
@@ -82,7 +103,10 @@ def test_a_headless_service_has_no_address() -> None:
 def test_changes_are_said_in_a_sentence() -> None:
     old = tv.view([node("node-1")], [pod("a"), pod("b")], [], [], [])
     new = tv.view([node("node-1", ready=False)], [pod("a", ready=False), pod("c")], [], [], [])
-    assert tv.changes(old, new) == "pod c is new on node-1: Running; pod b is gone; pod a is Running, not ready; node node-1 is NotReady"
+    assert (
+        tv.changes(old, new)
+        == "pod c is new on node-1: Running; pod b is gone; pod a is Running, not ready; node node-1 is NotReady"
+    )
 
 
 def test_nothing_that_matters_is_nothing_said() -> None:

@@ -12,7 +12,9 @@ def fold(*requests: Request) -> Fold:
 
 
 def test_the_newest_bar_is_now_and_failures_are_apart() -> None:
-    state = fold(Request(100.0, 0.002, 200, "a"), Request(100.1, 0.004, 200, "b"), Request(100.3, 0.0, 0, "", "connection refused")).state()
+    state = fold(
+        Request(100.0, 0.002, 200, "a"), Request(100.1, 0.004, 200, "b"), Request(100.3, 0.0, 0, "", "connection refused")
+    ).state()
     assert len(state["times"]) == WINDOW / STEP and state["times"][-1] == 0
     assert state["good"][-2:] == [2, 0] and state["failed"][-2:] == [0, 1]
     assert state["latency"][-2:] == [4.0, None] and state["by"] == [["a", 1], ["b", 1]]
