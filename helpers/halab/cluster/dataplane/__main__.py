@@ -1,0 +1,3 @@
+from halab.cluster.dataplane.main import main
+
+main()

@@ -1,0 +1,54 @@
+"""Clusters: the endpoints of a Service's port, and how one of them is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from halab.cluster.dataplane.envoy.types import CLUSTER, socket_address, typed
+from halab.cluster.dataplane.model import Cluster
+from halab.cluster.kube.types import Obj
+
+CONNECT_SECONDS = 5
+MAGLEV_TABLE = 1021  # a prime; large enough to share fairly among a hundred endpoints, small enough to rebuild at every change
+UNLIMITED = 1_000_000  # Envoy's own limits (1024 connections) are no part of Kubernetes
+IDLE = "2s"  # a kept connection to a pod: shorter than servers keep theirs, so that none is used just as it closes
+
+_LIMITS = {
+    "thresholds": [
+        {"max_connections": UNLIMITED, "max_pending_requests": UNLIMITED, "max_requests": UNLIMITED, "max_retries": UNLIMITED}
+    ]
+}
+
+
+def cluster(wanted: Cluster, source: str) -> Obj:
+    """``source`` is the address that pods see as their client."""
+    backend = wanted.backend
+    endpoints = [{"endpoint": {"address": socket_address(address, backend.protocol)}} for address in backend.endpoints]
+    found = typed(
+        CLUSTER,
+        name=wanted.name,
+        type="STATIC",
+        connect_timeout=f"{CONNECT_SECONDS}s",
+        lb_policy="MAGLEV" if wanted.by_hash else "ROUND_ROBIN",
+        load_assignment={"cluster_name": wanted.name, "endpoints": [{"lb_endpoints": endpoints}]},
+        circuit_breakers=_LIMITS,
+    )
+    if wanted.by_hash:
+        found["maglev_lb_config"] = {"table_size": MAGLEV_TABLE}
+    if backend.protocol == "TCP":
+        if all(address.startswith("127.") for address, _ in backend.endpoints):
+            found["upstream_bind_config"] = {"source_address": {"address": source, "port_value": 0}}
+        protocol: Obj = {"http2_protocol_options": {}} if backend.http2 else {"http_protocol_options": {}}
+        found["typed_extension_protocol_options"] = {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                "extensions.upstreams.http.v3.HttpProtocolOptions",
+                explicit_http_config=protocol,
+                common_http_protocol_options={"idle_timeout": IDLE},
+            )
+        }
+    return found
+
+
+def clusters(wanted: Iterable[Cluster], source: str) -> list[Obj]:
+    """By name, so that nothing is rewritten only because the order of objects changed."""
+    return [cluster(each, source) for each in sorted(wanted, key=lambda each: each.name)]

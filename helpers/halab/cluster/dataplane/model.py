@@ -1,0 +1,122 @@
+"""What the objects of the API mean for traffic, before it is written in Envoy's words.
+
+A ``Backend`` is one port of one Service and where it leads; ``Listen`` is an address that leads to a backend; a ``Frontend`` is a port
+at which HTTP requests are told apart by host and path (``Rule``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from halab.cluster.kube.types import Obj
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is to go wrong with requests for a Service (annotation ``halab.dev/fault``).
+
+    ``delay`` in seconds; percentages are of requests. ``drop`` is the percentage of requests whose connection is cut without an answer.
+    """
+
+    delay: float = 0.0
+    delay_percent: float = 100.0
+    abort: int = 0
+    abort_percent: float = 100.0
+    drop: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The endpoints of one port of a Service. ``node_of`` tells on which node an endpoint is, for traffic that must stay local."""
+
+    namespace: str
+    service: str
+    port: int
+    protocol: str = "TCP"
+    endpoints: tuple[Address, ...] = ()
+    nodes: tuple[str, ...] = ()  # of each endpoint
+    sticky: bool = False  # sessionAffinity: ClientIP
+    http2: bool = False  # appProtocol: kubernetes.io/h2c
+    fault: Fault | None = None
+
+    @property
+    def cluster(self) -> str:
+        """The name of its Envoy cluster."""
+        return f"{self.namespace}/{self.service}:{self.port}" + ("" if self.protocol == "TCP" else f"/{self.protocol}")
+
+    def on(self, node: str) -> Backend:
+        """Only the endpoints on one node."""
+        kept = tuple(address for address, place in zip(self.endpoints, self.nodes, strict=True) if place == node)
+        return Backend(
+            self.namespace,
+            self.service,
+            self.port,
+            self.protocol,
+            kept,
+            (node,) * len(kept),
+            self.sticky,
+            self.http2,
+            self.fault,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Addresses whose connections go to ``backend``; ``local`` keeps those of each node's pods (source range) on that node."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    cluster: str
+    protocol: str = "TCP"
+    sticky: bool = False
+    fault: Fault | None = None
+    local: tuple[tuple[str, str], ...] = ()  # (source range, cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """An Envoy cluster to be: a backend, possibly in a variant of its own (on one node, chosen by cookie)."""
+
+    name: str
+    backend: Backend
+    by_hash: bool = False
+
+
+@dataclass(slots=True)
+class Rule:
+    """One route: requests for ``host`` that fit ``match`` get ``action``; ``order`` sorts rules of one host, smallest first.
+
+    ``match`` and ``action`` are fragments of an Envoy route (``RouteMatch``; the rest of ``Route``).
+    """
+
+    host: str  # "*", "*.example.com" or a name
+    order: tuple[Any, ...]
+    match: Obj
+    action: Obj
+    fault: Fault | None = None
+
+
+@dataclass(slots=True)
+class Certificate:
+    """PEM texts of a certificate chain and its key, and the names for which it is presented (none: for all others)."""
+
+    hosts: tuple[str, ...]
+    chain: str
+    key: str
+
+
+@dataclass(slots=True)
+class Frontend:
+    """A port of the ingress address, ``port`` as Kubernetes knows it (before any shift)."""
+
+    port: int
+    tls: bool
+    rules: list[Rule] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{'https' if self.tls else 'http'}-{self.port}"
