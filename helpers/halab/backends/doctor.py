@@ -44,8 +44,9 @@ def findings() -> Iterator[Finding]:
         try:
             yield from probe()
         except Exception as error:  # whatever it was, the other findings are still wanted
-            remedy = "" if isinstance(error, HalabError) else "this is a fault of halab: please report it"
-            yield Finding(probe.__name__.strip("_"), "fail", f"{type(error).__name__}: {error}", remedy)
+            ours = isinstance(error, HalabError)
+            fact = str(error) if ours else f"{type(error).__name__}: {error}"
+            yield Finding(probe.__name__.strip("_"), "fail", fact, "" if ours else "this is a fault of halab: please report it")
 
 
 def _system() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ The supervisor imports their modules once and forks: a component starts in milli
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import os
 import signal
@@ -117,6 +118,7 @@ def _live(component: Component, config: ClusterConfig, supervisor: int, writer: 
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
+        gc.enable()
         asyncio.run(_run(component, config, writer))
         status = 0
     except BaseException as error:  # whatever it was: into the log, then out

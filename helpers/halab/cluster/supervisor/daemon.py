@@ -113,7 +113,7 @@ class Supervisor:
 
     def _start_all(self) -> None:
         """Import and fork. The API server goes first and works while the modules of the others are still being imported."""
-        gc.disable()
+        gc.disable()  # for good: the supervisor makes no garbage in cycles, and its heap is its children's too
         plan = components.plan(layout.present_nodes(self.config), self.config.without)
         loaded: dict[tuple[components.Part, ...], str] = {}
         for component in plan:
@@ -127,9 +127,6 @@ class Supervisor:
             self.components[component.name] = component
             if component.name == APISERVER:
                 self._fork(component)
-        gc.collect()
-        gc.freeze()
-        gc.enable()
         for component in self.components.values():
             if not component.pid:
                 self._fork(component)
@@ -149,6 +146,7 @@ class Supervisor:
         close += [connection.fileno() for connection in (*self.buffers, *self.farewell) if connection.fileno() >= 0]
         if self.reporter.descriptor >= 0:
             close.append(self.reporter.descriptor)
+        gc.freeze()  # what is shared with the child stays shared: its collector will not walk over it
         components.fork(component, self.config, sorted({number for number in close if number >= 0}))
         component.started = time.monotonic()
         self.selector.register(component.ready_pipe, selectors.EVENT_READ, lambda: self._ready(component))
@@ -315,7 +313,7 @@ class Supervisor:
             "keeper": os.getppid(),
             "supervisor": os.getpid(),
             "started": self.began,
-            "nodes": layout.present_nodes(self.config),
+            "nodes": [node for node in layout.present_nodes(self.config) if NODE_PREFIX + node in self.components],
             "missing": self.missing,
             "components": [
                 {"name": one.name, "state": one.state, "pid": one.pid, "restarts": one.restarts, "last_exit": one.last_exit}

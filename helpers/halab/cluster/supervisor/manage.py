@@ -20,7 +20,7 @@ from typing import Any
 
 from halab.aio import processes
 from halab.cluster.supervisor import api, control, layout
-from halab.cluster.supervisor.components import APISERVER, CONTROLLERS, NODE_PREFIX
+from halab.cluster.supervisor.components import APISERVER, CONTROLLERS
 from halab.cluster.supervisor.prepare import MARK, Wish, recover
 from halab.errors import ClusterError, HalabError, MachineError, UsageError
 from halab.settings import ClusterConfig, halab_home
@@ -61,11 +61,11 @@ def up(name: str = "default", *, nodes: int | None = None, without: tuple[str, .
     directory = layout.directory_of(name, home)
     _ensure_running(Wish(home, name, nodes, without), directory, report)
     config = _config(directory)
-    running = {one["name"] for one in control.request(directory, "status")["components"]}
-    wanted = [node for node in layout.present_nodes(config) if NODE_PREFIX + node in running]
+    running = control.request(directory, "status")
+    names = {one["name"] for one in running["components"]}
     report("waiting for the nodes to be Ready")
-    late = api.wait_for_nodes(config, wanted, timeout=UP_TIMEOUT) if APISERVER in running else []
-    if CONTROLLERS in running and not late:
+    late = api.wait_for_nodes(config, running["nodes"], timeout=UP_TIMEOUT) if APISERVER in names else []
+    if CONTROLLERS in names and not late:
         api.wait_for_pods_to_be_allowed(config, timeout=UP_TIMEOUT)
     if late:
         raise ClusterError(

@@ -1,0 +1,85 @@
+"""Components are restarted when they die, and stopped, paused and started when told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halab.cluster.supervisor import manage
+from halab.errors import UsageError
+
+from .conftest import alive, wait_gone
+
+Up = Callable[..., manage.Status]
+
+
+def apiserver() -> dict[str, Any]:
+    return next(one for one in manage.status().components if one["name"] == "apiserver")
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
+    """Another process's state has no event to wait on here."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_a_component_that_is_killed_comes_back(up: Up) -> None:
+    up()
+    before = apiserver()
+    os.kill(before["pid"], signal.SIGKILL)
+    assert wait_until(lambda: apiserver()["state"] == "ready" and apiserver()["pid"] != before["pid"])
+    assert apiserver()["restarts"] == 1
+    assert apiserver()["last_exit"] == -signal.SIGKILL
+
+
+def test_a_stopped_component_stays_down_until_it_is_started(up: Up) -> None:
+    up()
+    before = apiserver()
+    manage.component("default", "apiserver", "stop")
+    assert wait_gone([before["pid"]]) == []
+    assert wait_until(lambda: apiserver()["state"] == "stopped")
+    manage.component("default", "apiserver", "start")
+    assert wait_until(lambda: apiserver()["state"] == "ready")
+
+
+def test_a_paused_component_does_nothing_and_is_not_replaced(up: Up) -> None:
+    up()
+    pid = apiserver()["pid"]
+    assert manage.component("default", "apiserver", "pause")["state"] == "paused"
+    assert wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    assert manage.component("default", "apiserver", "resume")["state"] == "ready"
+    assert alive(pid)
+
+
+def test_a_restart_makes_a_new_process(up: Up) -> None:
+    up()
+    before = apiserver()["pid"]
+    manage.component("default", "apiserver", "restart", signal_name="SIGKILL")
+    assert wait_until(lambda: apiserver()["state"] == "ready" and apiserver()["pid"] != before)
+
+
+def test_unknown_components_actions_and_signals_are_refused(up: Up) -> None:
+    up()
+    with pytest.raises(Exception, match="one of: apiserver"):
+        manage.component("default", "nobody", "stop")
+    with pytest.raises(Exception, match="stop, start, restart, pause, resume"):
+        manage.component("default", "apiserver", "dance")
+    with pytest.raises(Exception, match="SIGNOTHING"):
+        manage.component("default", "apiserver", "stop", signal_name="SIGNOTHING")
+
+
+def test_asking_a_cluster_that_is_down_says_how_to_start_it(halab_home: Path) -> None:
+    with pytest.raises(Exception, match="halab up"):
+        manage.component("default", "apiserver", "stop")
+    with pytest.raises(UsageError):
+        manage.component("No Such", "apiserver", "stop")
