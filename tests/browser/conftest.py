@@ -1,0 +1,58 @@
+"""A real JupyterLab on a copy of the solved notebooks, a cluster of its own, and Debian's Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """(folder of the notebooks, HALAB_HOME); the cluster is up."""
+    import os
+
+    from halab.cluster.supervisor import manage
+
+    folder, home = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("home")
+    for book in (ROOT / "notebooks" / "solved").glob("*.ipynb"):
+        shutil.copy(book, folder)
+    before = os.environ["HALAB_HOME"]
+    os.environ["HALAB_HOME"] = str(home)
+    manage.up()
+    yield folder, home
+    manage.down(purge=True)
+    os.environ["HALAB_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def jupyter(course: tuple[Path, Path]) -> Iterator[Any]:
+    from browser import JupyterLab
+
+    folder, home = course
+    with JupyterLab(folder, {"HALAB_HOME": str(home), "HALAB_COURSE": str(ROOT)}) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    from browser import chromium as start
+
+    with start() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
+    context.close()
