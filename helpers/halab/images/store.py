@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from halab.images.image import Image
 from halab.images.layers import contents, open_blob, unpack
 from halab.images.reference import Reference
 
-RECIPE = 1  # raise when the built-in bases are made differently, so that stores make them anew
+RECIPE = 2  # raise when the built-in bases are made differently, so that stores make them anew
 BUILTIN = "io.halab.base"  # on an index entry: the key of the built-in base it was made from
 TAGGED = "io.halab.tagged"  # on an index entry: when the name was given (RFC 3339)
 
@@ -342,7 +342,8 @@ class ImageStore:
             history.append(
                 {"created": created, "created_by": f"BORROW {content.borrows}", "comment": "halab: files of this machine"}
             )
-        packed = self.blobs.add_layer(content.own)
+        own = [replace(entry, mtime=entry.mtime or int(content.created)) for entry in content.own]
+        packed = self.blobs.add_layer(own)
         layers.append(Layer(oci.descriptor(oci.LAYER_TAR, packed.digest, packed.size), packed.diff_id))
         history.append(
             {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halab.images.layers import Entry, directory, text
+from halab.images.layers import Entry, directory, link, text
 
 _SYSTEM = {"root": 0, "daemon": 1, "bin": 2, "sys": 3, "mail": 8, "www-data": 33}
 
@@ -23,4 +23,11 @@ def accounts(
 
 def places() -> list[Entry]:
     """Directories that every image has."""
-    return [directory("root", 0o700), directory("tmp", 0o1777), directory("var/tmp", 0o1777), directory("home"), directory("run")]
+    return [
+        directory("root", 0o700),
+        directory("tmp", 0o1777),
+        directory("var/tmp", 0o1777),
+        directory("home"),
+        directory("run"),
+        link("var/run", "/run"),
+    ]

@@ -1,0 +1,1 @@
+"""Building images from Dockerfiles, with Docker's layer cache, and without Docker."""

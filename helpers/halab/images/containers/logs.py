@@ -1,0 +1,96 @@
+"""A container's log: lines of JSON (time, stream, text) in Docker's json-file form, bounded in size, followed without polling."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+MAX_BYTES = 10 * 1024 * 1024  # then the log is turned over; one older file is kept
+MAX_LINE = 16 * 1024  # longer lines are split, as Docker does
+NAME = "log.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    time: str
+    stream: str  # stdout or stderr
+    text: str
+
+
+class Writer:
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / NAME
+        self.out = self.path.open("ab", 0)
+
+    def write(self, stream: str, text: str) -> None:
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        data = json.dumps({"log": text, "stream": stream, "time": moment}, ensure_ascii=False).encode(errors="replace") + b"\n"
+        if self.out.tell() + len(data) > MAX_BYTES:
+            self.out.close()
+            self.path.replace(self.path.with_name(NAME + ".1"))
+            self.out = self.path.open("ab", 0)
+        self.out.write(data)
+
+    async def copy(self, descriptor: int, stream: str) -> None:
+        """Write what comes from a pipe until its last writer has closed it."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=MAX_LINE)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
+        try:
+            while True:
+                try:
+                    line = await reader.readuntil(b"\n")
+                except asyncio.IncompleteReadError as rest:
+                    if rest.partial:
+                        self.write(stream, rest.partial.decode(errors="replace"))
+                    return
+                except asyncio.LimitOverrunError as over:
+                    line = await reader.readexactly(over.consumed)
+                self.write(stream, line.decode(errors="replace"))
+        finally:
+            transport.close()
+
+
+def read(directory: Path, tail: int | None = None) -> list[Line]:
+    """All lines kept, oldest first; the last ``tail`` of them."""
+    found = [line for name in (NAME + ".1", NAME) for line in _parse(directory / name)]
+    return found if tail is None else found[len(found) - tail :] if tail else []
+
+
+def _parse(path: Path) -> Iterator[Line]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as source:
+            for text in source:
+                if text.endswith("\n"):
+                    raw = json.loads(text)
+                    yield Line(raw["time"], raw["stream"], raw["log"])
+    except FileNotFoundError:
+        return
+
+
+async def follow(directory: Path, tail: int | None, running: Callable[[], bool], pid: int) -> AsyncIterator[Line]:
+    """Lines as they come, until the monitor ``pid`` is gone or the container no longer runs."""
+    for line in read(directory, tail):
+        yield line
+    path = directory / NAME
+    if not path.exists():
+        return
+    with path.open("rb") as source:
+        source.seek(0, os.SEEK_END)
+        rest = b""
+        while True:
+            alive = running()
+            rest += source.read()
+            *complete, rest = rest.split(b"\n")
+            for text in complete:
+                raw = json.loads(text)
+                yield Line(raw["time"], raw["stream"], raw["log"])
+            if not alive:
+                return
+            # The log is an ordinary file that another process appends to: looked at five times a second while somebody watches.
+            await asyncio.sleep(0.2)
