@@ -10,8 +10,9 @@ from halab.aio.http import Receive, Scope, Send
 from halab.cluster.apiserver import deletes, reads, watches, writes
 from halab.cluster.apiserver.authn import Authenticator
 from halab.cluster.apiserver.context import Context, UnknownPath
+from halab.cluster.apiserver.documents import Documents
 from halab.cluster.apiserver.request import TEXT, Request
-from halab.cluster.kube import status
+from halab.cluster.kube import kinds, status
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.store.store import Contended
 
@@ -24,8 +25,14 @@ VERBS: dict[str, Handler] = {
     "watch": watches.watch,
     "create": writes.create,
     "update": writes.update,
+    "patch": writes.patch,
     "delete": deletes.delete,
     "deletecollection": deletes.delete_collection,
+}
+
+DEPRECATED = {
+    kinds.ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    kinds.COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
 }
 
 
@@ -33,6 +40,7 @@ class Application:
     def __init__(self, context: Context, authenticator: Authenticator) -> None:
         self.context = context
         self.authenticator = authenticator
+        self.documents = Documents(context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -59,13 +67,14 @@ class Application:
         request.user = self.authenticator.authenticate(request)
         request.route()
         if not request.is_resource:
-            if request.path in ("/healthz", "/readyz", "/livez"):
-                await request.answer(200, b"ok", TEXT)
-                return
-            raise UnknownPath
+            await self.documents.answer(request)
+            return
         kind = self.context.kind_of(request)
-        if request.subresource and request.subresource != "status":
+        if request.subresource and kind.subresource(request.subresource) is None:
             raise status.path_not_found()
+        warning = DEPRECATED.get(kind)
+        if warning:
+            request.warnings.append(warning)
         handler = VERBS.get(request.verb)
         if (
             handler is None

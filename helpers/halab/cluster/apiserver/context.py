@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from halab.cluster.apiserver import convert, render
+from halab.cluster.apiserver import convert, objects, render
+from halab.cluster.apiserver.admission.accounts import account_of
+from halab.cluster.apiserver.admission.attributes import Attributes
+from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.apiserver.request import Request
-from halab.cluster.kube import fields, status
+from halab.cluster.kube import fields, kinds, status
+from halab.cluster.kube.defaults import apply_defaults
 from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.schema import Node, node_for
+from halab.cluster.store.cache import Event
 from halab.cluster.store.store import Store
 from halab.settings import ClusterConfig
 
 Obj = dict[str, Any]
+ACCOUNT_SECONDS = 1.0  # how long a pod waits for its service account to appear
 
 
 class Context:
@@ -25,12 +35,52 @@ class Context:
         self.config = config
         self.store = store
         self.registry = registry
+        self.allocator = Allocator(config.addresses)
         self.started = time.time()
+        self.counts: Counter[tuple[str, str, str, str, int]] = Counter()  # verb, group, version, resource, code
 
     def table(self, kind: Kind, objects: Sequence[Obj], rows: str) -> Obj:
         from halab.cluster.kube.table import table
 
         return table(kind, list(objects), rows, datetime.now(UTC))
+
+    def node(self, kind: Kind) -> Node:
+        """The shape of a kind's objects."""
+        return node_for(kind)
+
+    def apply_defaults(self, kind: Kind, obj: Obj) -> None:
+        apply_defaults(kind, obj)
+
+    def begin_create(self, kind: Kind, attributes: Attributes) -> None:
+        """Admission, strategy, validation of a new object; Services get their addresses in between."""
+        allocate = None
+        if kind is kinds.SERVICES:
+            allocate = partial(self.allocator.create, attributes.tx, attributes.obj)
+        objects.finish_create(kind, attributes, allocate)
+
+    def begin_update(self, kind: Kind, attributes: Attributes) -> None:
+        allocate = None
+        if kind is kinds.SERVICES and not attributes.subresource and attributes.old is not None:
+            allocate = partial(self.allocator.update, attributes.tx, attributes.obj, attributes.old)
+        objects.finish_update(kind, attributes, allocate)
+
+    async def wait_for_account(self, namespace: str, pod: Obj) -> None:
+        """A pod may be created right after its namespace: give the controller a moment to make the account."""
+        name = account_of(pod)
+        deadline = asyncio.get_running_loop().time() + ACCOUNT_SECONDS
+        collection = self.store.collection(kinds.SERVICE_ACCOUNTS.storage)
+        while collection.get(namespace, name) is None:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or self.store.get(kinds.NAMESPACES.storage, "", namespace) is None:
+                return
+            changed = asyncio.Event()
+            stop = collection.watch(namespace, partial(_set, changed))
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                return
+            finally:
+                stop()
 
     def renderer(self, kind: Kind, form: render.Format) -> render.Renderer:
         return render.Renderer(kind, form, self.table, convert.from_storage(kind))
@@ -42,11 +92,15 @@ class Context:
             if self.registry.serves(request.group, request.version):
                 raise status.path_not_found()
             raise UnknownPath
-        if bool(request.namespace) is not kind.namespaced and request.resource != "namespaces":
-            if not (kind.namespaced and not request.name and request.verb in ("list", "watch")):
-                raise status.path_not_found()
+        across = kind.namespaced and not request.name and request.verb in ("list", "watch")
+        if bool(request.namespace) is not kind.namespaced and kind is not kinds.NAMESPACES and not across:
+            raise status.path_not_found()
         request.kind = kind
         return kind
+
+
+def _set(changed: asyncio.Event, _: Event) -> None:
+    changed.set()
 
 
 class UnknownPath(Exception):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from halab.aio import http
 from halab.cluster.apiserver.app import Application
 from halab.cluster.apiserver.authn import Authenticator
+from halab.cluster.apiserver.bootstrap import bootstrap
 from halab.cluster.apiserver.context import Context, describe
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.kube import kinds
@@ -37,6 +38,7 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     store = Store(config.database, describe(by_storage.get))
     peers = Peers(config.database, store.catch_up)
     store.wake_peers = peers.wake
+    bootstrap(store, config)
     context = Context(config, store, registry)
     app = Application(context, Authenticator(config.tokens))
     try:

@@ -83,6 +83,11 @@ def typed(kind: Kind, obj: Obj) -> Obj:
     return {"kind": kind.kind, "apiVersion": kind.api_version} | {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
 
 
+def untyped(obj: Obj) -> bytes:
+    """The bytes that are stored for an object."""
+    return orjson.dumps({key: part for key, part in obj.items() if key not in ("kind", "apiVersion")})
+
+
 def metadata_only(entry_value: bytes, version: str = "v1") -> bytes:
     meta = orjson.loads(entry_value)["metadata"]
     return orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta})

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) W
 
 COLUMNS = "revision, resource, namespace, name, deleted, previous, value"
 SELECT_SINCE = f"SELECT {COLUMNS} FROM revisions WHERE revision > ? ORDER BY revision"
-SELECT_EVENTS = f"""
+SELECT_EVENTS = """
 SELECT r.revision, r.namespace, r.name, r.deleted, r.previous, r.value, p.value
 FROM revisions r LEFT JOIN revisions p ON p.revision = r.previous
 WHERE r.revision > ? AND r.revision <= ? AND r.resource = ? ORDER BY r.revision

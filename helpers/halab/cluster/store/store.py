@@ -44,8 +44,9 @@ class Contended(Exception):
 class Transaction:
     """What a transaction's function reads and writes. Objects are whole (with ``metadata``); ``put`` sets their resourceVersion."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, dry_run: bool = False) -> None:
         self._store = store
+        self._dry_run = dry_run
         self.rows: list[sql.Row] = []
         self._staged: dict[tuple[str, str, str], Entry | None] = {}
 
@@ -74,7 +75,10 @@ class Transaction:
     def _write(self, resource: str, namespace: str, name: str, obj: Obj, deleted: bool) -> Entry:
         previous = self.get(resource, namespace, name)
         revision = self.next_revision
-        obj["metadata"]["resourceVersion"] = str(revision)
+        if not self._dry_run:
+            obj["metadata"]["resourceVersion"] = str(revision)
+        elif previous is None:
+            obj["metadata"].pop("resourceVersion", None)
         value = orjson.dumps({key: part for key, part in obj.items() if key not in ("kind", "apiVersion")})
         labels, fields = self._store.describe(resource, obj)
         entry = Entry(namespace, name, revision, value, labels, fields)
@@ -107,6 +111,10 @@ class Store:
 
     def get(self, resource: str, namespace: str, name: str) -> Entry | None:
         return self.collection(resource).get(namespace, name)
+
+    def sizes(self) -> dict[str, int]:
+        """How many objects each resource has."""
+        return {resource: len(collection) for resource, collection in self._collections.items() if len(collection)}
 
     def sync(self) -> None:
         """Take in what another server wrote, if it did. Called before every read that must not be stale."""
@@ -153,15 +161,16 @@ class Store:
 
     # -- writing
 
-    def transact(self, work: Callable[[Transaction], T]) -> T:
+    def transact(self, work: Callable[[Transaction], T], dry_run: bool = False) -> T:
         """Run ``work`` and commit what it put, all or nothing. It may run more than once; what it raises undoes it.
+        ``dry_run``: run it and forget what it put (new objects then have no resourceVersion, changed ones keep theirs).
 
         Raises sqlite3.Error if nothing can be written (a full disk)."""
         for _ in range(RETRIES):
             self.sync()
-            transaction = Transaction(self)
+            transaction = Transaction(self, dry_run)
             result = work(transaction)
-            if not transaction.rows:
+            if not transaction.rows or dry_run:
                 return result
             if self.log.append(self.revision, transaction.rows):
                 self.journal.append(transaction.rows)

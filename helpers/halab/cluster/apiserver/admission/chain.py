@@ -1,0 +1,39 @@
+"""The plug-ins in Kubernetes' order: mutating ones before validation, validating ones after it."""
+
+from __future__ import annotations
+
+from halab.cluster.apiserver.admission import (
+    accounts,
+    defaults,
+    limits,
+    namespaces,
+    pod_security,
+    priorities,
+    quotas,
+    restriction,
+)
+from halab.cluster.apiserver.admission.attributes import Attributes
+
+
+def mutate(attributes: Attributes) -> None:
+    """May change ``attributes.obj``; raises ApiError to refuse."""
+    namespaces.admit(attributes)
+    limits.mutate(attributes)
+    accounts.mutate(attributes)
+    priorities.mutate(attributes)
+    defaults.mutate(attributes)
+
+
+def validate(attributes: Attributes) -> None:
+    """Raises ApiError to refuse. The quota comes last: it is charged only for what everything else accepts."""
+    restriction.validate(attributes)
+    limits.validate(attributes)
+    pod_security.validate(attributes)
+    priorities.validate(attributes)
+    quotas.validate(attributes)
+
+
+def validate_delete(attributes: Attributes) -> None:
+    """What may not be deleted, or not by this user. Raises ApiError."""
+    namespaces.admit(attributes)
+    restriction.validate(attributes)

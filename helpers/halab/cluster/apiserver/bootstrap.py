@@ -1,0 +1,80 @@
+"""What a cluster has before anybody asked for it: namespaces, roles, the ``kubernetes`` Service, priority classes, storage.
+
+Runs at every start, before requests are answered; what exists is left as it is (the RBAC defaults are reconciled, as in Kubernetes).
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from halab.cluster.apiserver.objects import now
+from halab.cluster.kube import kinds
+from halab.cluster.kube.decode import decode_object
+from halab.cluster.kube.defaults import apply_defaults
+from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.schema import node_for
+from halab.cluster.kube.strategy import prepare_create
+from halab.cluster.store.store import Store, Transaction
+from halab.settings import API_PORT, ClusterConfig
+
+Obj = dict[str, Any]
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_CRITICAL = (("system-cluster-critical", 2000000000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+                   ("system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."))  # fmt: skip
+
+
+def make(kind: Kind, obj: Obj) -> Obj:
+    """A new object with everything that the server adds."""
+    obj, _ = decode_object({"kind": kind.kind, "apiVersion": kind.api_version, **obj}, kind, node_for(kind))
+    obj["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+    apply_defaults(kind, obj)
+    prepare_create(kind, obj)
+    return obj
+
+
+def ensure(tx: Transaction, kind: Kind, obj: Obj) -> None:
+    """Create ``obj`` unless an object of its name exists."""
+    namespace, name = obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+    if tx.get(kind.storage, namespace, name) is None:
+        tx.put(kind.storage, namespace, name, make(kind, obj))
+
+
+def bootstrap(store: Store, config: ClusterConfig) -> None:
+    def work(tx: Transaction) -> None:
+        for name in NAMESPACES:
+            labels = {"kubernetes.io/metadata.name": name}
+            ensure(tx, kinds.NAMESPACES, {"metadata": {"name": name, "labels": labels}, "spec": {}})
+        for name, value, text in SYSTEM_CRITICAL:
+            ensure(tx, kinds.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value, "description": text})
+        _kubernetes_service(tx, config)
+
+    store.transact(work)
+
+
+def _kubernetes_service(tx: Transaction, config: ClusterConfig) -> None:
+    addresses = config.addresses
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    meta = {"name": "kubernetes", "namespace": "default"}
+    spec = {
+        "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": API_PORT}],
+        "clusterIP": addresses.kubernetes_service,
+        "clusterIPs": [addresses.kubernetes_service],
+        "type": "ClusterIP",
+        "sessionAffinity": "None",
+        "ipFamilies": ["IPv4"],
+        "ipFamilyPolicy": "SingleStack",
+        "internalTrafficPolicy": "Cluster",
+    }
+    ensure(tx, kinds.SERVICES, {"metadata": meta | {"labels": labels}, "spec": spec})
+    service_label = {"kubernetes.io/service-name": "kubernetes"}
+    port = {"name": "https", "port": API_PORT, "protocol": "TCP"}
+    endpoint = {"addresses": [addresses.api], "conditions": {"ready": True}}
+    ensure(
+        tx,
+        kinds.ENDPOINT_SLICES,
+        {"metadata": meta | {"labels": service_label}, "addressType": "IPv4", "endpoints": [endpoint], "ports": [port]},
+    )
+    mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    subset = {"addresses": [{"ip": addresses.api}], "ports": [port]}
+    ensure(tx, kinds.ENDPOINTS, {"metadata": meta | {"labels": mirror}, "subsets": [subset]})

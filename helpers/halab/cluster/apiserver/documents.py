@@ -1,0 +1,189 @@
+"""What is served beside resources: discovery, version, health, OpenAPI, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from halab.cluster.apiserver import render
+from halab.cluster.apiserver.context import Context, UnknownPath
+from halab.cluster.apiserver.request import TEXT, Request
+from halab.cluster.kube import discovery, status
+from halab.settings import API_PORT, KUBERNETES_MINOR, KUBERNETES_VERSION
+
+HEALTH_CHECKS = ("ping", "log", "etcd", "poststarthook/start-apiextensions-controllers", "poststarthook/rbac/bootstrap-roles")
+
+
+class Documents:
+    """Answers the paths that are no resources. Documents are kept until the kinds change."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._kept: dict[Any, bytes] = {}
+        self._generation = -1
+
+    async def answer(self, request: Request) -> None:
+        """Raises UnknownPath."""
+        path = request.path.rstrip("/") or "/"
+        if request.method not in ("GET", "HEAD"):
+            if path == "/" or path.startswith(("/api", "/version", "/openapi")):
+                raise status.method_not_allowed()
+            raise UnknownPath
+        if path == "/version":
+            await request.answer(200, self._json("version", _version), b"application/json")
+        elif path in ("/healthz", "/livez", "/readyz") or path.startswith(("/healthz/", "/livez/", "/readyz/")):
+            await self._health(request, path)
+        elif path == "/":
+            await request.answer_json(200, {"paths": self._paths()})
+        elif path == "/api" or path == "/apis" or path.startswith(("/api/", "/apis/")):
+            await self._discovery(request, path)
+        elif path.startswith("/openapi"):
+            await self._openapi(request, path)
+        elif path == "/metrics":
+            await request.answer(200, await asyncio.to_thread(self._metrics), b"text/plain; version=0.0.4; charset=utf-8")
+        else:
+            raise UnknownPath
+
+    # -- keeping
+
+    def _json(self, key: Any, make: Callable[[], Any]) -> bytes:
+        if self._generation != self.context.registry.generation:
+            self._kept.clear()
+            self._generation = self.context.registry.generation
+        body = self._kept.get(key)
+        if body is None:
+            made = make()
+            if made is None:
+                raise UnknownPath
+            body = self._kept[key] = orjson.dumps(made) + b"\n"
+        return body
+
+    # -- discovery
+
+    async def _discovery(self, request: Request, path: str) -> None:
+        kinds = self.context.registry.all
+        parts = path.strip("/").split("/")
+        if len(parts) == 1:
+            wanted = _aggregated(request)
+            if wanted is not None:
+                version, content_type = wanted
+                core = parts[0] == "api"
+                body = self._json(("all", core, version), lambda: discovery.aggregated(kinds(), core=core, version=version))
+                await request.answer(200, body, content_type.encode(), [(b"vary", b"Accept")])
+                return
+        form = render.negotiate(request)
+        server = f"{self.context.config.addresses.api}:{API_PORT}"
+        match parts:
+            case ["api"]:
+                body = self._json("api", lambda: discovery.api_versions(server))
+            case ["apis"]:
+                body = self._json("apis", lambda: discovery.group_list(kinds()))
+            case ["api", version]:
+                body = self._json(("", version), lambda: discovery.resource_list(kinds(), "", version))
+            case ["apis", group]:
+                body = self._json(("group", group), lambda: discovery.group(kinds(), group))
+            case ["apis", group, version]:
+                body = self._json((group, version), lambda: discovery.resource_list(kinds(), group, version))
+            case _:
+                raise UnknownPath
+        if form.yaml or form.pretty:
+            await request.answer(200, *render.finish(body, form))
+        else:
+            await request.answer(200, body, b"application/json", [(b"vary", b"Accept")] if len(parts) == 1 else ())
+
+    def _paths(self) -> list[str]:
+        groups = {(kind.group, kind.version) for kind in self.context.registry.all()}
+        named = {f"/apis/{group}" for group, _ in groups if group} | {
+            f"/apis/{group}/{version}" for group, version in groups if group
+        }
+        return sorted(
+            {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+            | named
+        )
+
+    # -- OpenAPI
+
+    async def _openapi(self, request: Request, path: str) -> None:
+        from halab.cluster.kube import openapi
+
+        kinds = self.context.registry.all()
+        if path == "/openapi/v2":
+            protobuf = b"proto-openapi" in request.headers.get(b"accept", b"")
+            await request.answer(200, *await asyncio.to_thread(openapi.v2, kinds, protobuf))
+        elif path == "/openapi/v3":
+            await request.answer(200, self._json("openapi", lambda: openapi.index(kinds)), TEXT)
+        elif path.startswith("/openapi/v3/"):
+            body = await asyncio.to_thread(openapi.document, kinds, path.removeprefix("/openapi/v3/"))
+            if body is None:
+                raise UnknownPath
+            await request.answer(200, body, b"application/json")
+        else:
+            raise UnknownPath
+
+    # -- health and metrics
+
+    async def _health(self, request: Request, path: str) -> None:
+        name = path.strip("/").partition("/")[2]
+        self.context.store.sync()
+        if name:
+            if name not in HEALTH_CHECKS:
+                raise UnknownPath
+            await request.answer(200, b"ok", TEXT)
+        elif "verbose" in request.params:
+            lines = [f"[+]{check} ok" for check in HEALTH_CHECKS]
+            await request.answer(200, "\n".join([*lines, f"{path.strip('/')} check passed", ""]).encode(), TEXT)
+        else:
+            await request.answer(200, b"ok", TEXT, [(b"x-content-type-options", b"nosniff")])
+
+    def _metrics(self) -> bytes:
+        context = self.context
+        lines = ["# HELP apiserver_request_total Counter of apiserver requests by verb, group, version, resource and code.",
+                 "# TYPE apiserver_request_total counter"]  # fmt: skip
+        for (verb, group, version, resource, code), count in sorted(context.counts.items()):
+            lines.append(
+                f'apiserver_request_total{{code="{code}",group="{group}",resource="{resource}",verb="{verb}",version="{version}"}} {count}'
+            )
+        lines += ["# HELP apiserver_storage_objects Number of stored objects.", "# TYPE apiserver_storage_objects gauge"]
+        for resource, number in sorted(context.store.sizes().items()):
+            lines.append(f'apiserver_storage_objects{{resource="{resource}"}} {number}')
+        lines += ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {context.started:.3f}"]
+        lines += ["# TYPE process_cpu_seconds_total counter", f"process_cpu_seconds_total {time.process_time():.3f}", ""]
+        return "\n".join(lines).encode()
+
+
+def _aggregated(request: Request) -> tuple[str, str] | None:
+    """(version, content type) of aggregated discovery, if the client prefers it."""
+    for clause in request.header(b"accept").split(","):
+        parts = {part.strip() for part in clause.split(";")}
+        if "as=APIGroupDiscoveryList" in parts and "g=apidiscovery.k8s.io" in parts and "application/json" in parts:
+            if "v=v2" in parts:
+                return "v2", discovery.AGGREGATED_V2
+            if "v=v2beta1" in parts:
+                return "v2beta1", discovery.AGGREGATED_V2BETA1
+        elif parts == {"application/json"}:
+            return None
+    return None
+
+
+def _version() -> dict[str, str]:
+    major, _, minor = KUBERNETES_MINOR.partition(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": KUBERNETES_VERSION,
+        "gitCommit": "halab",
+        "gitTreeState": "clean",
+        "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": "cpython",
+        "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+    }

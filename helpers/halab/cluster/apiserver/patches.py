@@ -1,0 +1,130 @@
+"""The four kinds of PATCH bodies, applied to a live object and read back through the decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from halab.cluster.apiserver import objects
+from halab.cluster.apiserver.context import Context
+from halab.cluster.apiserver.options import WriteOptions
+from halab.cluster.apiserver.request import Request
+from halab.cluster.kube import decode as decoding
+from halab.cluster.kube import exact, status
+from halab.cluster.kube.apply import server_side_apply
+from halab.cluster.kube.gotext import to_json
+from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.patch import json_patch, merge_patch
+from halab.cluster.kube.schema import Node
+from halab.cluster.kube.status import ApiError
+from halab.cluster.kube.strategic import go_text, strategic_merge
+
+Obj = dict[str, Any]
+JSON = "application/json-patch+json"
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+def content_type(request: Request, kind: Kind) -> str:
+    """The kind of patch. Raises 415."""
+    given = request.header(b"content-type").partition(";")[0].strip().lower()
+    if given not in (JSON, MERGE, STRATEGIC, APPLY) or (given == STRATEGIC and kind.custom):
+        raise status.unsupported_patch_type()
+    return given
+
+
+def parse(request: Request, kind_of_patch: str, options: WriteOptions) -> Any:
+    """The patch as a value. Raises a 400."""
+    if kind_of_patch == APPLY:
+        return _parse_apply(request, options)
+    try:
+        return orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return exact.parse_json(request.body).value
+    except exact.Malformed as error:
+        raise status.bad_request(f"error decoding patch: {error}") from None
+
+
+def _parse_apply(request: Request, options: WriteOptions) -> Any:
+    try:
+        document = exact.parse_yaml(request.body)
+    except exact.Malformed as error:
+        raise status.bad_request(f"error decoding YAML: {error}") from None
+    if not isinstance(document.value, dict):
+        raise status.bad_request("error decoding YAML: the configuration is not an object")
+    return document.value
+
+
+def _invalid_patch(shown: str, message: str) -> ApiError:
+    """A patch whose outcome is no object of the kind is 422, and names no object."""
+    fault = status.invalid_value("patch", shown, message)
+    text = f' "" is invalid: {fault}'
+    return ApiError(422, text, "Invalid", {"causes": [fault.cause()]})
+
+
+def apply_patch(
+    context: Context, request: Request, kind: Kind, node: Node, live: Obj, kind_of_patch: str, body: Any, options: WriteOptions
+) -> Obj:
+    """The patched object, read through the decoder (without defaults). ``live`` is not changed."""
+    match kind_of_patch:
+        case "application/json-patch+json":
+            patched = json_patch(live, body)
+        case "application/merge-patch+json":
+            patched = merge_patch(live, body)
+        case "application/strategic-merge-patch+json":
+            patched = strategic_merge(live, body, node)
+        case _:
+            return _applied(kind, node, live, body, options, request.subresource)
+    if not isinstance(patched, dict):
+        raise _invalid_patch(to_json(patched), "json: cannot unmarshal into Go value of type map[string]interface {}")
+    # The decoder changes its argument, and patches share what they do not touch with the live object.
+    copy = orjson.loads(orjson.dumps(patched))
+    shown = go_text(body) if kind_of_patch == STRATEGIC else to_json(patched)
+    try:
+        new, warnings = decoding.decode_object(copy, kind, node, options.field_validation)
+    except decoding.StrictError as error:
+        raise _invalid_patch(shown, f"strict decoding error: {', '.join(error.faults)}") from None
+    except ApiError as error:
+        raise _invalid_patch(shown, error.message) from None
+    request.warnings += [warning for warning in warnings if warning not in request.warnings]
+    return _with_metadata(new)
+
+
+def _with_metadata(obj: Obj) -> Obj:
+    if not isinstance(obj.get("metadata"), dict):
+        obj["metadata"] = {}
+    return obj
+
+
+def _applied(kind: Kind, node: Node, live: Obj | None, body: Any, options: WriteOptions, subresource: str) -> Obj:
+    result = server_side_apply(
+        live,
+        body,
+        node,
+        options.manager,
+        kind=kind.kind,
+        api_version=kind.api_version,
+        force=options.force,
+        subresource=subresource,
+        now=objects.now(),
+        has_status=kind.has_status,
+    )
+    managers = result.get("metadata", {}).get("managedFields")
+    copy = orjson.loads(orjson.dumps(result))
+    new, _ = decoding.decode_object(copy, kind, node, "Ignore")
+    _with_metadata(new)
+    if managers:
+        new["metadata"]["managedFields"] = managers
+    return new
+
+
+def apply_new(context: Context, request: Request, kind: Kind, node: Node, body: Any, options: WriteOptions) -> Obj:
+    """The object that an apply creates."""
+    return _applied(kind, node, None, body, options, request.subresource)
+
+
+__all__ = ["APPLY", "apply_new", "apply_patch", "content_type", "parse"]
