@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from halab.aio.processes import parents
 from halab.cluster.supervisor import control, manage
 from halab.errors import ClusterError, MachineError, UsageError
 from halab.settings import API_PORT, LOCK_PORT, ClusterConfig, cluster_directory
@@ -73,10 +74,9 @@ def test_two_ups_at_once_make_one_cluster(halab_home: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [one.wait(60) for one in both] == [0, 0]
     assert manage.status().state == "running"
-    keepers = [
-        pid for pid in everyone(cluster_directory("default")) if Path(f"/proc/{pid}/comm").read_text().strip() == "halab-keeper"
-    ]
-    assert len(keepers) == 1
+    directory = cluster_directory("default")
+    roots = [pid for pid in everyone(directory) if parents()[pid] not in everyone(directory)]
+    assert roots == [tree(directory)["keeper"]]
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "keeper"])

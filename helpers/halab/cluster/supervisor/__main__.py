@@ -3,6 +3,9 @@
 The *keeper* is the root of the cluster's process tree. It does nothing but wait for the supervisor, its child, and when that ends, for
 whatever reason, it kills every process that is left below it. Killing the keeper ends the supervisor, which then stops the cluster itself.
 So no single SIGKILL leaves anything behind.
+
+While it waits the keeper is a shell blocked in ``read``, because a sleeping Python costs 5 MB and a sleeping shell next to nothing: the
+supervisor alone holds the other end of its standard input. Then it becomes Python again (``--sweep``).
 """
 
 from __future__ import annotations
@@ -10,45 +13,36 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 
 from halab.aio import processes
 from halab.cluster.supervisor.progress import Reporter
 
+WAIT_THEN_SWEEP = 'read -r _; exec "$@"'
+
 
 def main(arguments: list[str]) -> int:
+    if arguments == ["--sweep"]:
+        return 1 if processes.kill_descendants(os.getpid()) else 0
     text, descriptor = arguments
     if os.fork():
         os._exit(0)  # our parent waits for this process only; from here on the cluster is nobody's child
     os.umask(0o077)
     processes.adopt_orphans()
-    processes.set_name("halab-keeper")
     keeper = os.getpid()
-    child = os.fork()
-    if child == 0:
+    ends, held = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        os.close(ends)
         processes.die_with_parent(keeper, signal.SIGTERM)
         processes.adopt_orphans()
         processes.set_name("halab")
-        return _supervise(text, Reporter(int(descriptor)))
+        return _supervise(text, Reporter(int(descriptor)), held)
     os.close(int(descriptor))
-    return _keep(child)
+    os.dup2(ends, 0)
+    sweep = [sys.executable, "-P", "-m", "halab.cluster.supervisor", "--sweep"]
+    os.execv("/bin/sh", ["halab-keeper", "-c", WAIT_THEN_SWEEP, "halab-keeper", *sweep])
 
 
-def _keep(child: int) -> int:
-    def forward(number: int, _frame: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(child, number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, forward)
-    while True:
-        pid, status = os.waitpid(-1, 0)  # orphans of the whole tree end here too
-        if pid == child:
-            processes.kill_descendants(os.getpid())
-            return os.waitstatus_to_exitcode(status)
-
-
-def _supervise(text: str, reporter: Reporter) -> int:
+def _supervise(text: str, reporter: Reporter, held: int) -> int:
     from halab.cluster.supervisor.daemon import Supervisor
     from halab.cluster.supervisor.prepare import Busy, Wish, prepare
     from halab.errors import ClusterError, HalabError
@@ -65,7 +59,7 @@ def _supervise(text: str, reporter: Reporter) -> int:
         reporter.error(ClusterError("supervisor", f"{type(error).__name__}: {error}"))
         raise
     _log_to(prepared.config.logs / "supervisor.log")
-    return Supervisor(prepared, reporter).run()
+    return Supervisor(prepared, reporter, held).run()
 
 
 def _log_to(path: os.PathLike[str]) -> None:

@@ -64,19 +64,15 @@ class Component:
 
 
 def plan(nodes: Sequence[str], without: Sequence[str] = ()) -> list[Component]:
-    """The components of a cluster with these nodes, in the order of their start."""
-    brains = []
-    if "controllers" not in without:
-        brains.append(Part("halab.cluster.controllers.main"))
-    if "scheduler" not in without:
-        brains.append(Part("halab.cluster.scheduler.main"))
+    """The components of a cluster with these nodes, in the order of their start: who takes longest goes first."""
     found = [Component(APISERVER, (Part("halab.cluster.apiserver.main"),))]
-    if brains:
-        found.append(Component(CONTROLLERS, tuple(brains)))
-    if "nodes" not in without:
-        found += [node_component(node) for node in nodes]
     if "dataplane" not in without:
         found.append(Component(DATAPLANE, (Part("halab.cluster.dataplane.main"),)))
+    if "nodes" not in without:
+        found += [node_component(node) for node in nodes]
+    brains = [Part(f"halab.cluster.{name}.main") for name in ("controllers", "scheduler") if name not in without]
+    if brains:
+        found.append(Component(CONTROLLERS, tuple(brains)))
     return found
 
 

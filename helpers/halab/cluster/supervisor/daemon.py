@@ -37,7 +37,9 @@ START_TIMEOUT = 60.0
 class Supervisor:
     """``run()`` returns when the cluster has been stopped, with the exit status of the process."""
 
-    def __init__(self, prepared: Prepared, reporter: Reporter) -> None:
+    def __init__(self, prepared: Prepared, reporter: Reporter, held: int) -> None:
+        """``held`` is a descriptor whose closing tells the keeper of our end: no child may keep it open."""
+        self.held = held
         self.config = prepared.config
         self.prepared = prepared
         self.reporter = reporter
@@ -112,24 +114,20 @@ class Supervisor:
     # components
 
     def _start_all(self) -> None:
-        """Import and fork. The API server goes first and works while the modules of the others are still being imported."""
+        """Import a component's modules, fork it, and go on to the next: the API server works while others are still being imported."""
         gc.disable()  # for good: the supervisor makes no garbage in cycles, and its heap is its children's too
         plan = components.plan(layout.present_nodes(self.config), self.config.without)
-        loaded: dict[tuple[components.Part, ...], str] = {}
+        absent: dict[str, str] = {}
         for component in plan:
-            modules = tuple(components.Part(part.module) for part in component.parts)
-            if modules not in loaded:
-                self.reporter.step(f"starting {component.name.partition('/')[0]}")
-                loaded[modules] = self._load(component)
-            if loaded[modules]:
+            kind = component.name.partition("/")[0]
+            if kind not in absent:
+                self.reporter.step(f"starting {kind}")
+                absent[kind] = self._load(component)
+            if absent[kind]:
                 self.missing.append(component.name)
                 continue
             self.components[component.name] = component
-            if component.name == APISERVER:
-                self._fork(component)
-        for component in self.components.values():
-            if not component.pid:
-                self._fork(component)
+            self._fork(component)
         self._progress()
 
     def _load(self, component: Component) -> str:
