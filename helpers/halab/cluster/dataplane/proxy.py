@@ -142,9 +142,11 @@ class Proxy:
                     continue
                 if not line:
                     return
-                if STARTED in line:
-                    self.ready.set()
-                    self.settle()
+                if b"[info]" in line:  # wanted for one line alone: that it serves
+                    if STARTED in line:
+                        self.ready.set()
+                        self.settle()
+                    continue
                 if written > LOG_BYTES:
                     file.truncate(0)
                     written = 0

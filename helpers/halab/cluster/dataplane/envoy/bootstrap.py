@@ -23,12 +23,4 @@ def bootstrap(directory: Path, name: str) -> Obj:
             "lds_config": file_source(directory / LISTENERS_FILE),
         },
         "stats_config": {"use_all_default_tags": False, "stats_matcher": {"reject_all": True}},
-        "layered_runtime": {
-            "layers": [
-                {
-                    "name": "static",
-                    "static_layer": {"overload": {"global_downstream_max_connections": 50000}},
-                }
-            ]
-        },
     }
