@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from halab.cluster.kube import crd
 from halab.cluster.kube import kinds as k
 from halab.cluster.kube.defaulting import core, others, pods, workloads
 from halab.cluster.kube.kinds import Kind
@@ -52,3 +53,5 @@ def apply_defaults(kind: Kind, obj: Obj) -> None:
     defaults = _DEFAULTS.get(kind)
     if defaults is not None:
         defaults(obj)
+    elif kind.custom:
+        crd.apply_defaults(kind, obj)

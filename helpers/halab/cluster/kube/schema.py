@@ -9,6 +9,7 @@ the same ``Node`` class (in ``crd``), so that walkers need not know the differen
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +171,25 @@ def _typed(encoded: str, go_type: str) -> Node:
     return node
 
 
+_custom: dict[Kind, Node] = {}
+
+
+def register(kind: Kind, node: Node | None) -> None:
+    """Set the shape of a custom resource's version, or forget it (None); ``crd`` makes it."""
+    if node is None:
+        _custom.pop(kind, None)
+    else:
+        _custom[kind] = node
+
+
 def node_for(kind: Kind) -> Node:
-    """The shape of a built-in kind's objects; a kind without a definition (metrics) takes anything."""
-    if not kind.definition:
-        return Node("object", code=ANY, preserve_unknown=True)
-    return definition_node(kind.definition)
+    """The shape of a kind's objects; a kind without a definition (metrics) takes anything."""
+    if kind.definition:
+        return definition_node(kind.definition)
+    return _custom.get(kind) or _ANYTHING
+
+
+_ANYTHING = Node("object", code=ANY, preserve_unknown=True)
 
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
@@ -183,9 +198,10 @@ DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 def openapi_definitions() -> dict[str, Any]:
     """The OpenAPI definitions as Kubernetes publishes them, descriptions included. 1.5 MB: read anew each time, do not keep."""
-    import kubernetes_validate
-
-    folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / "v1.34.0-local"
+    package = find_spec("kubernetes_validate")  # only its data is wanted: importing it takes a second
+    if package is None or package.origin is None:
+        return {}
+    folder = Path(package.origin).parent / "kubernetes-json-schema" / "v1.34.0-local"
     raw: dict[str, Any] = orjson.loads((folder / "_definitions.json").read_bytes())
     found: dict[str, Any] = raw["$defs"]
     return found

@@ -18,7 +18,7 @@ ABSENT: Any = object()
 _LEAF: FieldSet = {}
 SCALAR, LIST, MAP, DEDUCED, UNTYPED = range(5)
 _SCALARS = {"string": "string", "integer": "numeric", "number": "numeric", "boolean": "boolean"}
-_KEY_DEFAULTS = {"protocol": "TCP"}  # of Service and container ports: the only merge keys with a default
+_PORT_DEFAULTS = {"protocol": "TCP"}  # of Service and container ports: the only built-in merge keys with a default
 
 
 class Shape:
@@ -28,13 +28,14 @@ class Shape:
     whole; ``keys`` name the key fields of a list of maps, empty for a set.
     """
 
-    __slots__ = ("_children", "_node", "atomic", "element", "keys", "kind", "scalar")
+    __slots__ = ("_children", "_node", "atomic", "element", "key_defaults", "keys", "kind", "scalar")
 
     def __init__(self, node: Node | None) -> None:
         self._node = node
         self._children: dict[str, Any] = {}
         self.kind, self.atomic, self.scalar = DEDUCED, False, ""
         self.keys: tuple[str, ...] = ()
+        self.key_defaults: dict[str, Any] = {}
         self.element: Shape | None = None
         if node is None:
             return
@@ -58,6 +59,9 @@ class Shape:
         self.element = shape_of(node.items) if node.items is not None else _DEDUCED
         if node.list_type in ("map", "set"):
             self.atomic, self.keys = False, tuple(node.list_map_keys or ())
+            members = (node.items.properties if node.items is not None else None) or {}
+            given = {key: members[key].default for key in self.keys if key in members and members[key].raw is not None}
+            self.key_defaults = given or {key: _PORT_DEFAULTS[key] for key in self.keys if key in _PORT_DEFAULTS}
         elif not node.list_type and "merge" in (node.patch_strategy or "").split(","):
             self.atomic, self.keys = False, (node.merge_key,) if node.merge_key else ()
 
@@ -107,7 +111,7 @@ def item_key(shape: Shape, item: Any) -> str:
             raise KeyProblem("associative list with keys may not have non-map elements")
         values = {}
         for name in shape.keys:
-            value = item.get(name, _KEY_DEFAULTS.get(name))
+            value = item.get(name, shape.key_defaults.get(name))
             if value is not None:
                 values[name] = value
         if not values:
