@@ -320,21 +320,19 @@ def scan(root: Path) -> list[Entry]:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a tree even where its directories are not writable; no error if it is absent."""
-
-    def again(function: object, name: str, error: object) -> None:
-        item = Path(name)
-        for place in (item.parent, item):
-            try:
-                place.chmod(0o700)
-            except OSError:
-                continue
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(item, ignore_errors=True)
-        else:
-            item.unlink(missing_ok=True)
-
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, onerror=again)
-    else:
+    """Delete a tree even where its directories may not be entered (overlayfs' own have mode 0); no error if it is absent."""
+    if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        _unlock(path)
+        shutil.rmtree(path)
+
+
+def _unlock(path: Path) -> None:
+    path.chmod(0o700)
+    for item in path.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            _unlock(item)

@@ -6,19 +6,15 @@ import os
 import select
 import shlex
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from halab.errors import ImageError
-from halab.images import oci
+from halab.images import daemon, oci
 from halab.images.blobs import process_stamp
 from halab.images.containers.records import Container, Records
 from halab.images.containers.spec import ContainerSpec
 from halab.images.image import Image
 from halab.images.store import ImageStore
-
-START_SECONDS = 30.0  # a monitor that says nothing for so long has failed
 
 
 def command_of(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
@@ -50,47 +46,13 @@ class Containers:
             raise
 
     def _monitor(self, container: Container) -> Container:
-        read, write = os.pipe()
-        log = (container.directory / "monitor.log").open("ab")
-        try:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "halab.images.containers.monitor",
-                    str(container.directory),
-                    str(write),
-                    str(self.store.root),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-                pass_fds=(write,),
-                env=os.environ | {"HALAB_HOME": str(self.home)},
-            )
-        finally:
-            os.close(write)
-            log.close()
-        try:
-            answer = b""
-            while not answer.endswith(b"\n"):
-                if not select.select([read], [], [], START_SECONDS)[0]:
-                    process.kill()
-                    raise ImageError(f"container {container.name}", f"its monitor did not answer within {START_SECONDS:.0f} s")
-                data = os.read(read, 4096)
-                if not data:
-                    said = (container.directory / "monitor.log").read_text(errors="replace").strip().splitlines()
-                    raise ImageError(f"container {container.name}", f"its monitor ended: {said[-1] if said else 'no message'}")
-                answer += data
-        finally:
-            os.close(read)
-        text = answer.decode(errors="replace").strip()
-        if text != "ok":
-            process.wait()
-            raise ImageError(f"container {container.name}", text.removeprefix("error "))
-        process.returncode = 0  # a daemon: whoever is its parent then (init) reaps it, not this object
+        daemon.start(
+            f"container {container.name}",
+            "halab.images.containers.monitor",
+            [str(container.directory), str(self.store.root)],
+            container.directory / "monitor.log",
+            self.home,
+        )
         return self.records.read(container.directory) if container.directory.exists() else container
 
     def containers(self, *, everything: bool = False) -> list[Container]:

@@ -1,6 +1,6 @@
 """The process that stands beside one container: starts it, keeps its log, forwards its ports, restarts it by its policy.
 
-``python -m halab.images.containers.monitor DIRECTORY READY_FD``. It is a daemon (its own session, no terminal), so a container outlives
+``python -m halab.images.containers.monitor DIRECTORY STORE READY_FD``. It is a daemon (its own session, no terminal), so a container outlives
 the command or notebook that ran it; the container dies with it, never the other way round. SIGTERM asks it to stop the container in good
 order, SIGUSR1 to kill it without a restart.
 """
@@ -17,16 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from halab.errors import HalabError
-from halab.images import oci
+from halab.images import layers, oci
 from halab.images.blobs import process_stamp
 from halab.images.containers import logs, network
 from halab.images.containers.health import Health
 from halab.images.containers.records import Container, Records, State
+from halab.images.daemon import tell
 from halab.images.image import Image
 from halab.images.reference import Reference
 from halab.images.rootfs import RootView
 from halab.images.store import ImageStore
-from halab.sandbox import Mount, Sandbox, SandboxSpec, StartError, User, capabilities, launch, remove_tree
+from halab.sandbox import Mount, Sandbox, SandboxSpec, StartError, User, capabilities, launch
 from halab.settings import LOW_PORT_SHIFT
 
 FIRST_DELAY, LAST_DELAY = 0.1, 60.0  # seconds before a restart: doubled each time, as dockerd does
@@ -79,7 +80,7 @@ class Monitor:
         self.state.status, self.state.error, self.state.exit_code = "failed", text, 127
         self.state.finished = oci.timestamp()
         self.save()
-        _tell(ready, f"error {text}")
+        tell(ready, f"error {text}")
         return 1
 
     async def _keep(self, ready: int) -> int:
@@ -104,7 +105,7 @@ class Monitor:
                 )
                 self.save()
                 if first:
-                    _tell(ready, "ok")
+                    tell(ready, "ok")
                     first = False
                 self.state.exit_code = await self._watch(self.sandbox)
                 await asyncio.gather(*copies)
@@ -129,7 +130,7 @@ class Monitor:
     async def _start(self) -> tuple[Sandbox, list[asyncio.Task[None]]]:
         # An overlay mounted "volatile" leaves a mark in its work directory that forbids a second mount; nothing else is kept there.
         for work in (self.container.directory / "upper").glob(".work-*"):
-            remove_tree(work)
+            layers.remove_tree(work)
         user = self._user()
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
         try:
@@ -233,24 +234,17 @@ def start_message(error: StartError, command: Sequence[str]) -> str:
     return f'exec: "{program}": {os.strerror(error.errno).lower()} ({error.stage} {error.subject})'
 
 
-def _tell(ready: int, text: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(ready, text.encode() + b"\n")
-    with contextlib.suppress(OSError):
-        os.close(ready)
-
-
 def main(arguments: Sequence[str]) -> int:
-    directory, ready = Path(arguments[0]), int(arguments[1])
+    directory, ready = Path(arguments[0]), int(arguments[2])
     os.set_inheritable(ready, False)
     records = Records(directory.parent)
     try:
         container = records.read(directory)
-        store = ImageStore(Path(arguments[2]))
+        store = ImageStore(Path(arguments[1]))
         image = store.load(container.image_digest, Reference.parse(container.spec.image))
         return asyncio.run(Monitor(records, container, image).run(ready))
     except HalabError as error:
-        _tell(ready, f"error {error}")
+        tell(ready, f"error {error}")
         return 1
 
 
