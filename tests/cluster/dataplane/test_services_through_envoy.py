@@ -14,6 +14,10 @@ from halab.aio.processes import descendants
 from .conftest import Plane, eventually, request
 
 
+def program_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+
+
 async def test_a_cluster_ip_shares_connections_among_the_ready_endpoints(plane: Plane) -> None:
     pods = [await plane.pod(number) for number in (2, 3, 4)]
     service = await plane.service("web")
@@ -132,7 +136,7 @@ async def test_envoy_is_started_again_when_it_is_killed(plane: Plane) -> None:
     await plane.endpoints("web", [pod])
     address = service["spec"]["clusterIP"]
     await eventually(lambda: plane.fetch(address))
-    envoys = [pid for pid in descendants(os.getpid()) if b"envoy" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]]
+    envoys = await asyncio.to_thread(lambda: [pid for pid in descendants(os.getpid()) if "envoy" in program_of(pid)])
     assert len(envoys) == 1
     os.kill(envoys[0], signal.SIGKILL)
     await asyncio.sleep(0.05)
