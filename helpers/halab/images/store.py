@@ -83,7 +83,7 @@ class ImageStore:
             self._index_stamp = stamp
         return self._index
 
-    def _write_index(self, entries: list[oci.Json]) -> None:
+    def replace_index(self, entries: list[oci.Json]) -> None:
         document = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries}
         self.blobs.replace_file(self._index_file, oci.dump(document))
         self._index_stamp = (0, 0, 0)
@@ -127,13 +127,13 @@ class ImageStore:
                 kept.append(entry)
             named = {entry["digest"] for entry in kept if self._name_of(entry)}
             kept = [entry for entry in kept if self._name_of(entry) or entry["digest"] not in named]
-            self._write_index([*kept, new])
+            self.replace_index([*kept, new])
 
     def keep(self, digest: str) -> None:
         """Register an image without a name, unless it has one."""
         with self.blobs.lock("index"):
             if not any(entry["digest"] == digest for entry in self.entries()):
-                self._write_index([*self.entries(), oci.descriptor(oci.MANIFEST, digest, len(self.blobs.read(digest)))])
+                self.replace_index([*self.entries(), oci.descriptor(oci.MANIFEST, digest, len(self.blobs.read(digest)))])
 
     def untag(self, reference: str) -> list[str]:
         """Take a name away, or (given a digest or an image id) all names of an image. Returns what was untagged.
@@ -144,7 +144,7 @@ class ImageStore:
             entries = self.entries()
             found = self._matching(reference)
             names = [self._name_of(entry) for entry in found]
-            self._write_index([entry for entry in entries if entry not in found])
+            self.replace_index([entry for entry in entries if entry not in found])
         return [name or entry["digest"] for name, entry in zip(names, found, strict=True)]
 
     def _matching(self, reference: str) -> list[oci.Json]:

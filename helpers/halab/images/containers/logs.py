@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,24 +73,32 @@ def _parse(path: Path) -> Iterator[Line]:
         return
 
 
-async def follow(directory: Path, tail: int | None, running: Callable[[], bool], pid: int) -> AsyncIterator[Line]:
-    """Lines as they come, until the monitor ``pid`` is gone or the container no longer runs."""
-    for line in read(directory, tail):
-        yield line
+def follow(directory: Path, tail: int | None, alive: Callable[[], bool]) -> Iterator[Line]:
+    """Lines as they come, until ``alive`` says no. ``alive`` paces the reading: it waits a moment for the container's end.
+
+    The log is an ordinary file that another process appends to; nobody but a person who watches reads it.
+    """
+    yield from read(directory, tail)
     path = directory / NAME
     if not path.exists():
         return
-    with path.open("rb") as source:
+    source = path.open("rb")
+    try:
         source.seek(0, os.SEEK_END)
         rest = b""
-        while True:
-            alive = running()
+        running = True
+        while running:
+            running = alive()
             rest += source.read()
             *complete, rest = rest.split(b"\n")
-            for text in complete:
-                raw = json.loads(text)
-                yield Line(raw["time"], raw["stream"], raw["log"])
-            if not alive:
-                return
-            # The log is an ordinary file that another process appends to: looked at five times a second while somebody watches.
-            await asyncio.sleep(0.2)
+            yield from (_line(text) for text in complete)
+            if path.exists() and path.stat().st_ino != os.fstat(source.fileno()).st_ino:  # turned over
+                source.close()
+                source = path.open("rb")
+    finally:
+        source.close()
+
+
+def _line(text: bytes) -> Line:
+    raw = json.loads(text)
+    return Line(raw["time"], raw["stream"], raw["log"])

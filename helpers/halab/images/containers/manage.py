@@ -98,6 +98,20 @@ class Containers:
             self.records.remove(container)
         return container.name
 
+    def wait(self, container: Container, seconds: float) -> None:
+        """Until the container's monitor has ended, or ``seconds`` are over."""
+        pid, stamp = container.state.monitor, container.state.monitor_stamp
+        if not pid or process_stamp(pid) != stamp:
+            return
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            select.select([handle], [], [], max(seconds, 0.0))
+        finally:
+            os.close(handle)
+
     def _signal(self, container: Container, number: int, seconds: float) -> None:
         """Signal the monitor and wait until it has ended."""
         pid, stamp = container.state.monitor, container.state.monitor_stamp

@@ -22,6 +22,7 @@ from halab.images.blobs import process_stamp
 from halab.images.containers import logs, network
 from halab.images.containers.health import Health
 from halab.images.containers.records import Container, Records, State
+from halab.images.containers.signals import signal_number
 from halab.images.daemon import tell
 from halab.images.image import Image
 from halab.images.reference import Reference
@@ -203,15 +204,6 @@ class Monitor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(sandbox.wait(), grace)
         sandbox.kill()
-
-
-def signal_number(text: str) -> int:
-    """``SIGQUIT``, ``QUIT`` or ``3``; SIGTERM for what is none."""
-    name = text.upper()
-    if name.isdigit():
-        return int(name)
-    name = name if name.startswith("SIG") else "SIG" + name
-    return int(getattr(signal, name, signal.SIGTERM))
 
 
 def _read_grace(directory: Path) -> float:

@@ -111,16 +111,16 @@ class Container:
         """Docker's words: ``Up 5 seconds (healthy)``, ``Exited (137) 2 minutes ago``, ``Restarting (1) 1 second ago``."""
         match self.state.status:
             case "running":
-                return f"Up {_since(self.state.started)}" + (f" ({self.state.health})" if self.state.health else "")
+                return f"Up {since(self.state.started)}" + (f" ({self.state.health})" if self.state.health else "")
             case "restarting":
-                return f"Restarting ({self.state.exit_code}) {_since(self.state.finished)} ago"
+                return f"Restarting ({self.state.exit_code}) {since(self.state.finished)} ago"
             case "created":
                 return "Created"
             case _:
-                return f"Exited ({self.state.exit_code}) {_since(self.state.finished)} ago"
+                return f"Exited ({self.state.exit_code}) {since(self.state.finished)} ago"
 
 
-def _since(moment: str) -> str:
+def since(moment: str) -> str:
     if not moment:
         return "0 seconds"
     seconds = max(0, int((datetime.now().astimezone() - datetime.fromisoformat(moment.replace("Z", "+00:00"))).total_seconds()))
@@ -147,7 +147,7 @@ class Records:
             raise ImageError(
                 f"container {name}",
                 f"the name is in use by container {taken[name][:12]}",
-                f"remove it first: halab image rm-container {name}",
+                f"remove it first: halab image rm {name}",
             )
         while not name:
             candidate = f"{secrets.choice(_ADJECTIVES)}_{secrets.choice(_NOUNS)}"

@@ -43,7 +43,7 @@ class Registries:
         alive = raw["pid"] and process_stamp(raw["pid"]) == raw["stamp"]
         return Running(directory.name, raw["address"], raw["pid"] if alive else 0)
 
-    def list(self) -> list[Running]:
+    def registries(self) -> list[Running]:
         return [self._read(path) for path in sorted(self.root.iterdir()) if (path / "registry.json").exists()]
 
     def start(self, name: str, address: str = "127.0.0.1:5000") -> Running:
@@ -63,7 +63,7 @@ class Registries:
         """Stop it; ``purge`` deletes its images too."""
         directory = self.root / name
         if not (directory / "registry.json").exists():
-            known = ", ".join(item.name for item in self.list()) or "none"
+            known = ", ".join(item.name for item in self.registries()) or "none"
             raise ImageError(f"registry {name}", "there is no such registry", f"known: {known}")
         running = self._read(directory)
         if running.pid:
