@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -16,45 +12,18 @@ from typing import Any
 
 import pytest
 
-from cluster.bare_cluster import free_number, make
-from halab.aio.processes import die_with_parent
+from cluster.api_alone import START_SECONDS, api_server
 from halab.cluster.client import Client
 from halab.cluster.dataplane.main import run
 from halab.cluster.kube.kinds import ENDPOINT_SLICES, NODES, SERVICES
 from halab.cluster.kube.types import Obj
-from halab.settings import API_PORT, ClusterConfig
-
-START_SECONDS = 20.0
+from halab.settings import ClusterConfig
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterConfig]:
-    """A cluster that consists of an API server."""
-    number, lock = free_number()
-    config = make(tmp_path / "clusters" / "test", number)
-    parent = os.getpid()
-    with open(config.logs / "apiserver.log", "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "halab.cluster.apiserver", "--config", str(config.directory / "cluster.json")],
-            stdout=log,
-            stderr=log,
-            preexec_fn=lambda: die_with_parent(parent),
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection((config.addresses.api, API_PORT), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((config.logs / "apiserver.log").read_text()) from None
-                time.sleep(0.02)
+def cluster(tmp_path: Path) -> Iterator[ClusterConfig]:
+    with api_server(tmp_path) as config:
         yield config
-    finally:
-        process.kill()
-        process.wait()
-        lock.close()
 
 
 async def eventually(check: Callable[[], Any], *, within: float = 5.0, every: float = 0.005) -> float:
