@@ -39,7 +39,7 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
             mode |= 0o040 if mode & 0o400 else 0
             os.chown(path, -1, group)
         path.chmod(mode)
-    old = os.readlink(current) if current.is_symlink() else None
+    old = current.readlink() if current.is_symlink() else None
     fresh = directory / "..data_tmp"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(stamp)

@@ -98,9 +98,10 @@ async def build(
         name = variable["name"]
         source = variable.get("valueFrom")
         if source:
-            value = await _from_value(pod, container, source, lookup, address, host_address, allocatable)
-            if value is None:
+            found = await _from_value(pod, container, source, lookup, address, host_address, allocatable)
+            if found is None:
                 continue
+            value = found
         else:
             value = expand(variable.get("value", ""), {**service_vars, **known})
         known[name] = result[name] = value

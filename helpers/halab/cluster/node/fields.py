@@ -15,7 +15,17 @@ def quoted(text: str) -> str:
     """A Go string literal, as the files of a downwardAPI volume have it."""
     out = []
     for char in text:
-        escaped = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}.get(char)
+        escaped = {
+            "\\": "\\\\",
+            '"': '\\"',
+            "\n": "\\n",
+            "\r": "\\r",
+            "\t": "\\t",
+            "\a": "\\a",
+            "\b": "\\b",
+            "\f": "\\f",
+            "\v": "\\v",
+        }.get(char)
         if escaped is None:
             escaped = char if char.isprintable() else f"\\x{ord(char):02x}" if ord(char) < 0x80 else f"\\u{ord(char):04x}"
         out.append(escaped)

@@ -6,7 +6,6 @@ P marks a piece of a line that goes on in the next entry. A file that grows beyo
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class LogWriter:
     def _append(self, data: bytes) -> None:
         if self._size > MAX_BYTES:
             self._file.close()
-            os.replace(self.path, self.path.with_suffix(self.path.suffix + ".1"))
+            self.path.replace(self.path.with_suffix(self.path.suffix + ".1"))
             self._file = open(self.path, "ab", buffering=0)
             self._size = 0
         self._file.write(data)

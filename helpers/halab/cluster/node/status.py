@@ -165,7 +165,11 @@ def _initialized(record: PodRecord, statuses: dict[str, Obj], pod_phase: str, ge
     begun = any(main.run is not None and main.run.started for main in record.of(Role.MAIN))
     if incomplete and not begun:
         return _condition(
-            "Initialized", False, generation, "ContainersNotInitialized", f"containers with incomplete status: {_listed(incomplete)}"
+            "Initialized",
+            False,
+            generation,
+            "ContainersNotInitialized",
+            f"containers with incomplete status: {_listed(incomplete)}",
         )
     return _condition("Initialized", True, generation)
 
@@ -232,7 +236,9 @@ def pod_status(
         status |= {"podIP": record.address, "podIPs": [{"ip": record.address}]}
     if init := [statuses[item.name] for item in record.of(Role.INIT, Role.SIDECAR)]:
         status["initContainerStatuses"] = init
-    status["containerStatuses"] = sorted((statuses[item.name] for item in record.of(Role.MAIN)), key=lambda item: str(item["name"]))
+    status["containerStatuses"] = sorted(
+        (statuses[item.name] for item in record.of(Role.MAIN)), key=lambda item: str(item["name"])
+    )
     if ephemeral := [statuses[item.name] for item in record.of(Role.EPHEMERAL)]:
         status["ephemeralContainerStatuses"] = ephemeral
     if verdict is not None:

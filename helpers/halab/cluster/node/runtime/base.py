@@ -99,9 +99,7 @@ class Container(Protocol):
 
     def kill(self) -> None: ...
 
-    async def exec(
-        self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False
-    ) -> Process:
+    async def exec(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False) -> Process:
         """Start another program inside, on these descriptors. Raises StartFailed."""
         ...
 

@@ -28,9 +28,8 @@ def tree(pid: int) -> list[int]:
         below: list[int] = []
         for parent in level:
             with suppress(OSError, ValueError):
-                for task in os.listdir(f"/proc/{parent}/task"):
-                    with open(f"/proc/{parent}/task/{task}/children") as children:
-                        below += [int(child) for child in children.read().split()]
+                for task in Path(f"/proc/{parent}/task").iterdir():
+                    below += [int(child) for child in (task / "children").read_text().split()]
         found += below
         level = below
     return found

@@ -1,0 +1,69 @@
+"""Entry of a node agent: ``run`` in a forked component, ``python -m halab.cluster.node`` by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from halab.aio.http import serve
+from halab.cluster.client import Client, EventRecorder, Informer
+from halab.cluster.kube.kinds import SERVICES
+from halab.images import ImageStore
+from halab.settings import KUBELET_PORT, ClusterConfig
+
+from . import registration
+from .agent import Agent
+from .node import AddressPool, Node
+from .pulling import Puller
+from .runtime.process import ProcessRuntime
+from .server.app import Server
+
+
+def make_node(config: ClusterConfig, node_name: str, store: object | None = None) -> Node:
+    """The node ``node_name`` of the cluster. ``store`` stands in for the image store in tests."""
+    client = Client.from_config(config, f"system:node:{node_name}")
+    index = config.nodes.index(node_name)
+    node = Node(
+        config=config,
+        name=node_name,
+        index=index,
+        client=client,
+        runtime=ProcessRuntime(),
+        puller=Puller(store or ImageStore(config.images)),  # type: ignore[arg-type]
+        events=EventRecorder(client, "kubelet", node_name),
+        services=Informer(client, SERVICES),
+        addresses=AddressPool(config.addresses.pod_cidr(index)),
+    )
+    node.directory.mkdir(parents=True, exist_ok=True)
+    node.allocatable = registration.capacity(node.directory)
+    return node
+
+
+async def run(config: ClusterConfig, node_name: str, *, ready: Callable[[], None], store: object | None = None) -> None:
+    """Run the agent until cancelled. ``ready`` is called once the node is registered, serves, and knows its pods."""
+    node = make_node(config, node_name, store)
+    agent = Agent(node)
+    serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    server = asyncio.create_task(
+        serve(
+            Server(agent), node.address, KUBELET_PORT, config.certificate, config.key, on_ready=lambda: serving.set_result(None)
+        )
+    )
+    tasks: list[asyncio.Task[None]] = [server]
+    try:
+        await asyncio.wait([server, serving], return_when=asyncio.FIRST_COMPLETED)
+        if server.done():
+            server.result()
+        registered = await registration.register(node)
+        tasks.append(asyncio.create_task(registration.heartbeat(node, registered), name="heartbeat"))
+        await agent.start()
+        ready()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await agent.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        node.client.close()

@@ -1,0 +1,357 @@
+"""Drives one pod from its arrival on the node to its end: kubelet's pod worker.
+
+One task a pod. ``sync`` brings the pod closer to its specification and is repeated whenever something happened: the object changed, a
+container ended, a probe's verdict changed, a back-off is over. ``terminate`` ends it. What happens inside is in ``starting`` (one
+container's start) and ``stopping`` (containers' ends).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from halab.cluster.client import rfc3339, seconds_of
+from halab.cluster.kube.kinds import PODS
+from halab.cluster.kube.status import ApiError
+from halab.cluster.kube.types import Obj
+
+from .hosts import domain_name_of, hostname_of, resolver
+from .node import Node, private_localhost
+from .plan import plan
+from .probes import Prober
+from .projection import Context, VolumeError, references
+from .publish import Publisher
+from .records import PodRecord, Record, Role, adapt, field_path, specs_of
+from .recover import recover
+from .runtime import Exit, PodSandbox
+from .starting import Starter
+from .status import pod_status
+from .stopping import Stopper
+from .volumes import Volumes
+
+log = logging.getLogger(__name__)
+
+VOLUME_RETRY = (0.5, 122.0)
+HELD_SECONDS = 1.0  # between the last status and the final deletion of a pod that a finalizer keeps anyway
+BACKOFF_EVENTS = 12.0  # how often a waiting container's BackOff event is repeated
+DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+
+class PodWorker:
+    """``finished`` is called once nothing of the pod is left on this node."""
+
+    def __init__(self, node: Node, pod: Obj, finished: Callable[[PodWorker], None]) -> None:
+        self.node, self.pod, self._finished = node, pod, finished
+        meta = pod["metadata"]
+        self.uid, self.name, self.namespace = meta["uid"], meta["name"], meta["namespace"]
+        self.record = PodRecord(start_time=(pod.get("status") or {}).get("startTime") or rfc3339())
+        adapt(self.record, pod)
+        self.directory = node.directory / "pods" / self.uid
+        self.volumes = Volumes(pod, self.directory, node.client, node)
+        self.publisher = Publisher(node.client, pod)
+        self.sandbox: PodSandbox | None = None
+        self.probers: dict[str, Prober] = {}
+        self.starter = Starter(self)
+        self.stopper = Stopper(self)
+        self.verdict: tuple[str, str] | None = None
+        self.removed = False  # the object is gone from the API
+        self.restored = recover(pod, self.record)
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._wake_at: float | None = None
+        self._ending = asyncio.Event()
+        self._stale = False  # a volume's source changed
+        self._volume_delay = VOLUME_RETRY[0]
+        self.task = asyncio.create_task(self._live(), name=f"pod-{self.namespace}/{self.name}")
+
+    # What others tell the worker
+
+    def update(self, pod: Obj) -> None:
+        """The object changed."""
+        old, self.pod = self.pod, pod
+        self.volumes.pod = pod
+        adapt(self.record, pod)
+        if pod["metadata"].get("deletionTimestamp"):
+            self.end()
+        if old["metadata"].get("labels") != pod["metadata"].get("labels") or old["metadata"].get("annotations") != pod[
+            "metadata"
+        ].get("annotations"):
+            self._stale = True
+        self.wake()
+
+    def forget(self) -> None:
+        """The object is gone: end without grace."""
+        self.removed = True
+        self.publisher.gone = True
+        self.end()
+
+    def end(self) -> None:
+        self.stopper.shorten()
+        self._ending.set()
+        self.wake()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def wake_in(self, seconds: float) -> None:
+        """Sync again after so long at the latest."""
+        at = time.monotonic() + seconds
+        if self._wake_at is None or at < self._wake_at:
+            self._wake_at = at
+
+    def source_changed(self) -> None:
+        self._stale = True
+        self.wake()
+
+    # Events and status
+
+    def event(self, kind: str, reason: str, message: str, record: Record | None = None) -> None:
+        meta = self.pod["metadata"]
+        reference: Obj = {
+            "kind": "Pod",
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+            "apiVersion": "v1",
+            "resourceVersion": meta.get("resourceVersion", ""),
+        }
+        if record is not None:
+            reference["fieldPath"] = field_path(record)
+        self.node.events.event(reference, kind, reason, message)
+
+    def publish(self, *, terminal: bool = False) -> Obj:
+        status = pod_status(self.pod, self.record, self.node.address, terminal=terminal, verdict=self.verdict)
+        if not self.removed:
+            self.publisher.put(status)
+        return status
+
+    @property
+    def context(self) -> Context:
+        return Context(self.pod, self.record.address, self.node.address, self.node.allocatable)
+
+    @property
+    def full_name(self) -> str:
+        """As kubelet's messages name a pod."""
+        return f"{self.name}_{self.namespace}({self.uid})"
+
+    # Life
+
+    async def _live(self) -> None:
+        try:
+            done = (self.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+            while not done and not self._ending.is_set():
+                await self._rest()
+                if self._ending.is_set():
+                    break
+                sync = asyncio.create_task(self._sync())
+                ending = asyncio.create_task(self._ending.wait())
+                await asyncio.wait([sync, ending], return_when=asyncio.FIRST_COMPLETED)
+                ending.cancel()
+                if not sync.done():
+                    sync.cancel()  # a pod that is being deleted does not wait for its postStart hook
+                    await asyncio.gather(sync, return_exceptions=True)
+                    break
+                done = sync.result()
+            await self._terminate()
+            if not self.pod["metadata"].get("deletionTimestamp") and not self.removed:
+                await self._ending.wait()  # the finished pod stays until somebody deletes it
+            await self._delete()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("pod %s", self.full_name)
+        finally:
+            self._finished(self)
+
+    async def _rest(self) -> None:
+        """Until there is something to do."""
+        if not self._wake.is_set():
+            timeout = None if self._wake_at is None else max(0.0, self._wake_at - time.monotonic())
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+        if self._wake_at is not None and time.monotonic() >= self._wake_at:
+            self._wake_at = None
+        self._wake.clear()
+
+    async def _sync(self) -> bool:
+        """One step. True when the pod has reached its final phase."""
+        try:
+            return await self._step()
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("pod %s: %s", self.full_name, error)
+            self.wake_in(1.0)
+            return False
+
+    async def _step(self) -> bool:
+        if self._over_deadline():
+            self.verdict = DEADLINE
+            self.event("Normal", *DEADLINE)
+            return True
+        status = self.publish()
+        if status["phase"] in ("Succeeded", "Failed"):
+            return True
+        actions = plan(self.pod, self.record)
+        if actions.kill_pod:
+            if not any(record.running for record in self.record.containers.values()):
+                return status["phase"] in ("Succeeded", "Failed")
+            await self.stopper.stop_all()
+            self.publish()
+            self.wake()
+            return False
+        if not await self._prepare():
+            return False
+        if actions.kill:
+            await asyncio.gather(
+                *(self.stopper.stop(self.record.containers[kill.name], kill.message, kill.cause) for kill in actions.kill)
+            )
+        for name in (*actions.ephemeral, *actions.init, *actions.main):
+            await self.starter.start(self.record.containers[name])
+        self.publish()
+        return False
+
+    def _over_deadline(self) -> bool:
+        seconds = self.pod["spec"].get("activeDeadlineSeconds")
+        if seconds is None:
+            return False
+        left = seconds_of(self.record.start_time) + seconds - time.time()
+        if left <= 0:
+            return True
+        self.wake_in(left + 0.01)
+        return False
+
+    async def _prepare(self) -> bool:
+        """Volumes and sandbox. False if a volume cannot be had yet."""
+        if self.sandbox is None:
+            await self._open_sandbox_address()
+        try:
+            first = not self.volumes.paths and self.pod["spec"].get("volumes")
+            await self.volumes.set_up(self.context)
+        except VolumeError as error:
+            self.event("Warning", "FailedMount", str(error))
+            self.wake_in(self._volume_delay)
+            self._volume_delay = min(self._volume_delay * 2, VOLUME_RETRY[1])
+            return False
+        if first:
+            for kind, name in references(self.pod):
+                self.node.watch_object(kind, self.namespace, name, self.source_changed)
+        if self._stale and self.volumes.paths:
+            self._stale = False
+            await self.volumes.refresh(self.context)
+        elif self.volumes.refresh_at and time.time() >= self.volumes.refresh_at:
+            await self.volumes.refresh(self.context)
+        if self.volumes.refresh_at:
+            self.wake_in(max(1.0, self.volumes.refresh_at - time.time()))
+        if not self.record.sandbox_ready:
+            assert self.sandbox is not None
+            await self.node.runtime.open_pod(self.sandbox)
+            self.record.sandbox_ready = True
+            self.publish()
+        return True
+
+    async def _open_sandbox_address(self) -> None:
+        spec = self.pod["spec"]
+        host = bool(spec.get("hostNetwork"))
+        self.record.address = self.node.address if host else self.node.addresses.take()
+        dns, _ = resolver(self.pod, self.node.config.addresses.dns)
+        hostname, full = hostname_of(self.pod, self.node.name), domain_name_of(self.pod)
+        self.sandbox = PodSandbox(
+            uid=self.uid,
+            hostname=hostname,
+            address=self.record.address,
+            local=private_localhost(self.record.address),
+            dns=dns,
+            port_shift=self.node.config.port_shift,
+            share_processes=bool(spec.get("shareProcessNamespace")),
+            host_names=(full,) if full else (),
+        )
+
+    # Containers' lives
+
+    def started(self, record: Record) -> None:
+        """A container runs: follow its end, probe it."""
+        run = record.run
+        assert run is not None and run.handle is not None
+        run.handle.ended.add_done_callback(lambda future: self._ended(record, run.id, future.result()))
+        prober = Prober(
+            specs_of(self.pod)[record.name],
+            record,
+            self.node.target(self.record.address),
+            self._verdict_changed,
+            lambda kind, reason, message: self.event(kind, reason, message, record),
+        )
+        self.probers[record.name] = prober
+        if record.role in (Role.MAIN, Role.SIDECAR):
+            prober.start()
+
+    def _verdict_changed(self) -> None:
+        if self._ending.is_set():
+            if self.stopper.busy:
+                self.publish()
+            return
+        self.wake()
+
+    def _ended(self, record: Record, run_id: str, end: Exit) -> None:
+        run = record.run
+        if run is None or run.id != run_id:
+            return
+        self.starter.note_end(record, run, end)
+        if prober := self.probers.pop(record.name, None):
+            prober.stop()
+        record.waiting = None
+        self.wake()
+
+    # The end
+
+    async def _terminate(self) -> None:
+        """Nothing runs afterwards, and the status says so."""
+        if not self.removed:
+            self.publish()
+        for prober in self.probers.values():
+            prober.stop("startup", "liveness")
+        await self.stopper.stop_all()
+        for prober in self.probers.values():
+            prober.stop()
+        if self.sandbox is not None:
+            await self.node.runtime.close_pod(self.sandbox)
+        self.record.sandbox_ready = False
+        self.publish(terminal=True)
+        await self.publisher.settled()
+        for kind, name in references(self.pod):
+            await self.node.unwatch_object(kind, self.namespace, name, self.source_changed)
+        if self.sandbox is not None and self.record.address != self.node.address:
+            self.node.addresses.give_back(self.record.address)
+        self.node.restarts.forget(self.uid)
+        self.node.puller.forget(self.uid)
+
+    async def _delete(self) -> None:
+        """The object goes, then the files (logs are read until the object is gone)."""
+        if not self.removed and not self.publisher.gone:
+            if self.pod["metadata"].get("finalizers"):
+                await asyncio.sleep(HELD_SECONDS)
+            delay = 0.1
+            while not self.removed:
+                try:
+                    await self.node.client.delete(PODS, self.name, self.namespace, uid=self.uid, grace_period_seconds=0)
+                    break
+                except ApiError as error:
+                    if error.code in (404, 409):
+                        break
+                    log.warning("deletion of %s: %s", self.full_name, error)
+                except (OSError, TimeoutError) as error:
+                    log.debug("deletion of %s: %r", self.full_name, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+        await self.volumes.tear_down()
+
+    async def cancel(self) -> None:
+        """The agent ends: so do its containers, without ceremony."""
+        self.task.cancel()
+        for record in self.record.containers.values():
+            if record.running and record.run is not None:
+                record.run.handle.kill()
+        await asyncio.gather(self.task, return_exceptions=True)
