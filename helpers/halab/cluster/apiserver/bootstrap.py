@@ -8,8 +8,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from halab.cluster.apiserver.objects import now
-from halab.cluster.kube import kinds
+from halab.cluster.apiserver.names import now
+from halab.cluster.kube import kinds, rbac_bootstrap
 from halab.cluster.kube.decode import decode_object
 from halab.cluster.kube.defaults import apply_defaults
 from halab.cluster.kube.kinds import Kind
@@ -47,9 +47,42 @@ def bootstrap(store: Store, config: ClusterConfig) -> None:
             ensure(tx, kinds.NAMESPACES, {"metadata": {"name": name, "labels": labels}, "spec": {}})
         for name, value, text in SYSTEM_CRITICAL:
             ensure(tx, kinds.PRIORITY_CLASSES, {"metadata": {"name": name}, "value": value, "description": text})
+        for kind, wanted in _roles():
+            _reconcile(tx, kind, wanted)
         _kubernetes_service(tx, config)
 
     store.transact(work)
+
+
+def _roles() -> list[tuple[Kind, Obj]]:
+    sources = (
+        (kinds.CLUSTER_ROLES, rbac_bootstrap.cluster_roles()),
+        (kinds.CLUSTER_ROLE_BINDINGS, rbac_bootstrap.cluster_role_bindings()),
+        (kinds.ROLES, rbac_bootstrap.roles()),
+        (kinds.ROLE_BINDINGS, rbac_bootstrap.role_bindings()),
+    )
+    return [(kind, obj) for kind, objects in sources for obj in objects]
+
+
+def _reconcile(tx: Transaction, kind: Kind, wanted: Obj) -> None:
+    """Missing rules and subjects of a default role or binding come back at each start, unless its owner said not to
+    (annotation ``rbac.authorization.kubernetes.io/autoupdate: "false"``)."""
+    namespace, name = wanted["metadata"].get("namespace", ""), wanted["metadata"]["name"]
+    entry = tx.get(kind.storage, namespace, name)
+    if entry is None:
+        tx.put(kind.storage, namespace, name, make(kind, wanted))
+        return
+    present = entry.obj()
+    if (present["metadata"].get("annotations") or {}).get("rbac.authorization.kubernetes.io/autoupdate") == "false":
+        return
+    changed = False
+    for field in ("rules", "subjects"):
+        missing = [item for item in make(kind, wanted).get(field) or () if item not in (present.get(field) or ())]
+        if missing and not present.get("aggregationRule"):
+            present[field] = [*(present.get(field) or ()), *missing]
+            changed = True
+    if changed:
+        tx.put(kind.storage, namespace, name, present)
 
 
 def _kubernetes_service(tx: Transaction, config: ClusterConfig) -> None:

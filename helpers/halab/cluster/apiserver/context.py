@@ -14,8 +14,12 @@ from halab.cluster.apiserver import convert, objects, render
 from halab.cluster.apiserver.admission.accounts import account_of
 from halab.cluster.apiserver.admission.attributes import Attributes
 from halab.cluster.apiserver.allocation import Allocator
+from halab.cluster.apiserver.authn import Authenticator
+from halab.cluster.apiserver.authz import Authorizer
+from halab.cluster.apiserver.nodes import Summaries
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.apiserver.request import Request
+from halab.cluster.apiserver.tokens import Tokens
 from halab.cluster.kube import fields, kinds, status
 from halab.cluster.kube.defaults import apply_defaults
 from halab.cluster.kube.kinds import Kind
@@ -35,6 +39,9 @@ class Context:
         self.config = config
         self.store = store
         self.registry = registry
+        self.authorizer = Authorizer(store)
+        self.authenticator = Authenticator(config.tokens, Tokens(config.service_account_key), store, self.authorizer)
+        self.summaries = Summaries(store, config)
         self.allocator = Allocator(config.addresses)
         self.started = time.time()
         self.counts: Counter[tuple[str, str, str, str, int]] = Counter()  # verb, group, version, resource, code
@@ -42,11 +49,15 @@ class Context:
     def table(self, kind: Kind, objects: Sequence[Obj], rows: str) -> Obj:
         from halab.cluster.kube.table import table
 
-        return table(kind, list(objects), rows, datetime.now(UTC))
+        return table(kind, objects, rows, datetime.now(UTC))
 
     def node(self, kind: Kind) -> Node:
         """The shape of a kind's objects."""
         return node_for(kind)
+
+    def scale_paths(self, kind: Kind) -> Obj:
+        """Where a custom kind keeps its replicas (``specReplicasPath`` ...); empty for built-in kinds."""
+        return {}
 
     def apply_defaults(self, kind: Kind, obj: Obj) -> None:
         apply_defaults(kind, obj)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from halab.aio import http
 from halab.cluster.apiserver.app import Application
-from halab.cluster.apiserver.authn import Authenticator
+from halab.cluster.apiserver.audit import Audit
 from halab.cluster.apiserver.bootstrap import bootstrap
 from halab.cluster.apiserver.context import Context, describe
 from halab.cluster.apiserver.registry import Registry
@@ -40,9 +40,11 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     store.wake_peers = peers.wake
     bootstrap(store, config)
     context = Context(config, store, registry)
-    app = Application(context, Authenticator(config.tokens))
+    audit = Audit(config.logs / "audit.log")
+    app = Application(context, audit)
     try:
         await http.serve(app, host or config.addresses.api, port, config.certificate, config.key, on_ready=ready)
     finally:
+        audit.close()
         peers.close()
         store.close()

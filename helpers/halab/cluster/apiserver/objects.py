@@ -6,14 +6,13 @@ them into what is stored and back.
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from halab.cluster.apiserver.admission import chain
 from halab.cluster.apiserver.admission.attributes import Attributes
+from halab.cluster.apiserver.names import generated_name, now
 from halab.cluster.apiserver.options import WriteOptions
 from halab.cluster.apiserver.request import Request
 from halab.cluster.kube import decode as decoding
@@ -22,16 +21,6 @@ from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.schema import Node
 
 Obj = dict[str, Any]
-SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' alphabet of generated names: no vowels, no look-alikes
-MAX_GENERATED = 58  # a generateName is cut to this before five letters are added
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def generated_name(prefix: str) -> str:
-    return prefix[:MAX_GENERATED] + "".join(secrets.choice(SUFFIX_LETTERS) for _ in range(5))
 
 
 def decode(request: Request, kind: Kind, node: Node, options: WriteOptions) -> Obj:

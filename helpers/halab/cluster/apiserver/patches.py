@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from halab.cluster.apiserver import objects
+from halab.cluster.apiserver import names
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.options import WriteOptions
 from halab.cluster.apiserver.request import Request
@@ -110,7 +110,7 @@ def _applied(kind: Kind, node: Node, live: Obj | None, body: Any, options: Write
         api_version=kind.api_version,
         force=options.force,
         subresource=subresource,
-        now=objects.now(),
+        now=names.now(),
         has_status=kind.has_status,
     )
     managers = result.get("metadata", {}).get("managedFields")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from halab.cluster.apiserver import convert, objects, patches, render
+from halab.cluster.apiserver import convert, names, objects, patches, render
 from halab.cluster.apiserver.admission.attributes import Attributes
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.options import WriteOptions, write_options
@@ -111,7 +111,7 @@ def create_object(
     for _ in range(GENERATE_TRIES):
         if name or tx.get(kind.storage, namespace, obj["metadata"].get("name", "")) is None:
             break
-        obj["metadata"]["name"] = objects.generated_name(obj["metadata"]["generateName"])
+        obj["metadata"]["name"] = names.generated_name(obj["metadata"]["generateName"])
     name = obj["metadata"]["name"]
     if tx.get(kind.storage, namespace, name) is not None:
         raise status.already_exists(kind, name)
@@ -191,18 +191,23 @@ def update_object(
     options: WriteOptions,
     *,
     tracked: bool = False,
+    conditional: bool = True,
+    subresource: str | None = None,
 ) -> Entry:
     """Everything between a stored object and its next row. ``change`` makes the new object (decoded, defaulted) from the live one, which it
-    must not alter. Returns the entry of the object as it is after the update (its last one, if the update deletes it)."""
+    must not alter. ``tracked``: managedFields are done. ``conditional``: kinds that demand a resourceVersion get one. ``subresource``: the one whose
+    rules hold, if not the request's. Returns the entry of the object as it is after the update (its last one, if the update deletes it)."""
     if current is None:
         raise status.not_found(kind, request.name)
     live = load(kind, current)
     new = change(live)
-    check_version(kind, request.name, new, live, current.revision)
+    check_version(kind, request.name, new, live, current.revision, conditional)
     _dedupe_owners(request, new)
     if not tracked:
         objects.track(kind, context.node(kind), live, new, options.manager, request.subresource)
     attributes = attributes_of(request, kind, tx, "UPDATE", options, new, live)
+    if subresource is not None:
+        attributes.subresource = subresource
     context.begin_update(kind, attributes)
     meta = new["metadata"]
     meta["resourceVersion"] = live["metadata"]["resourceVersion"]
@@ -216,11 +221,11 @@ def update_object(
     return put(tx, kind, new)
 
 
-def check_version(kind: Kind, name: str, new: Obj, live: Obj, revision: int) -> None:
+def check_version(kind: Kind, name: str, new: Obj, live: Obj, revision: int, conditional: bool = True) -> None:
     """Optimistic concurrency: a resourceVersion must be the current one, a uid must be the object's."""
     version = new["metadata"].get("resourceVersion") or ""
     if not version or version == "0":
-        if kind in CONDITIONAL_ONLY or kind.custom:
+        if conditional and (kind in CONDITIONAL_ONLY or kind.custom):
             error = status.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
             raise status.invalid(kind, name, [error])
     elif version != str(revision):

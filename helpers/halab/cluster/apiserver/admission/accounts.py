@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from halab.cluster.apiserver.admission.attributes import Attributes
-from halab.cluster.apiserver.objects import SUFFIX_LETTERS
+from halab.cluster.apiserver.names import SUFFIX_LETTERS
 from halab.cluster.kube import kinds
 
 Obj = dict[str, Any]

@@ -1,0 +1,86 @@
+"""From a resource request to its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from halab.cluster.apiserver import deletes, metrics, reads, reviews, watches, writes
+from halab.cluster.apiserver.context import Context
+from halab.cluster.apiserver.request import Request
+from halab.cluster.apiserver.subresources import binding, eviction, proxy, scale, streams, token
+from halab.cluster.kube import kinds, status
+from halab.cluster.kube.kinds import Kind
+
+Handler = Callable[[Context, Request, Kind], Awaitable[None]]
+
+COLLECTION: dict[str, Handler] = {
+    "list": reads.list_objects,
+    "watch": watches.watch,
+    "create": writes.create,
+    "deletecollection": deletes.delete_collection,
+}
+OBJECT: dict[str, Handler] = {
+    "get": reads.get,
+    "watch": watches.watch,
+    "update": writes.update,
+    "patch": writes.patch,
+    "delete": deletes.delete,
+}
+SUBRESOURCES: dict[str, dict[str, Handler]] = {
+    "scale": {"get": scale.get, "update": scale.update, "patch": scale.patch},
+    "binding": {"create": binding.create},
+    "eviction": {"create": eviction.create},
+    "token": {"create": token.create},
+    "log": {"get": streams.log},
+    "exec": {"get": streams.execute, "create": streams.execute},
+    "attach": {"get": streams.execute, "create": streams.execute},
+    "portforward": {"get": streams.port_forward, "create": streams.port_forward},
+    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete"), proxy.proxy),
+}
+METRICS = (kinds.NODE_METRICS, kinds.POD_METRICS)
+
+
+def handler_for(request: Request, kind: Kind) -> Handler:
+    """Raises 404 for an unknown subresource and 405 for a verb that there is not."""
+    if request.subresource:
+        known = kind.subresource(request.subresource)
+        if known is None or (request.subpath and request.subresource != "proxy"):
+            raise status.path_not_found()
+        if request.verb not in known.verbs:
+            raise status.method_not_allowed()
+        own = SUBRESOURCES.get(request.subresource)
+        handler = own.get(request.verb) if own is not None else OBJECT.get(request.verb)
+    elif request.verb not in kind.verbs:
+        raise status.method_not_allowed()
+    elif kind in METRICS:
+        handler = metrics.get if request.name else metrics.list_metrics
+    elif not kind.stored:
+        handler = _unstored(request, kind)
+    else:
+        handler = (OBJECT if request.name else COLLECTION).get(request.verb)
+    if handler is None:
+        raise status.method_not_allowed()
+    return handler
+
+
+def _unstored(request: Request, kind: Kind) -> Handler | None:
+    if kind is kinds.BINDINGS and not request.name:
+        return binding.create
+    if kind is kinds.COMPONENT_STATUSES:
+        return _component_status
+    return reviews.create if not request.name else None
+
+
+async def _component_status(context: Context, request: Request, kind: Kind) -> None:
+    """Deprecated, but ``kubectl get cs`` still asks."""
+    found = []
+    for name, message in (("controller-manager", "ok"), ("scheduler", "ok"), ("etcd-0", "ok")):
+        condition = {"type": "Healthy", "status": "True", "message": message}
+        found.append({"metadata": {"name": name}, "conditions": [condition]})
+    if request.name:
+        one = next((item for item in found if item["metadata"] == {"name": request.name}), None)
+        if one is None:
+            raise status.not_found(kind, request.name)
+        await request.answer_json(200, {"kind": kind.kind, "apiVersion": kind.api_version, **one})
+        return
+    await request.answer_json(200, {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": {}, "items": found})

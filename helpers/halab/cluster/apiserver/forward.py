@@ -1,0 +1,245 @@
+"""Carrying a request on to another server and its answer back: node agents (logs, exec, stats) and what runs in pods (proxy).
+
+``stream`` reads an answer piece by piece; ``tunnel`` joins two connections and knows nothing of what goes through them, so every
+protocol that kubectl of any age speaks (WebSocket, SPDY, SPDY within WebSocket) passes unchanged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httptools
+
+from halab.aio.http import Upgraded
+from halab.cluster.apiserver.request import Request
+from halab.cluster.kube import status
+
+CONNECT_SECONDS = 10.0
+PIECE = 64 * 1024
+HOP = frozenset({
+    b"host", b"authorization", b"content-length", b"transfer-encoding", b"keep-alive", b"te", b"trailer", b"proxy-connection", b"expect",
+})  # fmt: skip
+"""Headers of one connection, or of this server alone: not carried on."""
+
+
+@cache
+def tls_context(ca_file: Path) -> ssl.SSLContext:
+    """Trusts the cluster's authority only."""
+    return ssl.create_default_context(cafile=str(ca_file))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to: an address, and a token where the other side wants one."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    token: str = ""
+    insecure: bool = False
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises a 500 that names the address if nobody answers."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=PIECE * 4)
+        except (OSError, TimeoutError) as error:
+            reason = "connect: connection refused" if isinstance(error, ConnectionRefusedError) else str(error) or "i/o timeout"
+            raise status.internal(f"error dialing backend: dial tcp {self.host}:{self.port}: {reason}") from None
+
+
+def _head(target: Target, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), f"host: {target.host}:{target.port}".encode()]
+    if target.token:
+        lines.append(f"authorization: Bearer {target.token}".encode())
+    lines += [name + b": " + value for name, value in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that is being read: ``pieces`` yields the body as it comes."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    pieces: AsyncIterator[bytes]
+    writer: asyncio.StreamWriter
+
+    def header(self, name: bytes) -> bytes:
+        return next((value for key, value in self.headers if key == name), b"")
+
+    async def read(self, limit: int = 32 << 20) -> bytes:
+        body = bytearray()
+        async for piece in self.pieces:
+            body += piece
+            if len(body) > limit:
+                raise status.internal("the answer of the backend is too long")
+        return bytes(body)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@dataclass(slots=True)
+class _Parsing:
+    """What httptools calls back."""
+
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+    started: bool = False
+    complete: bool = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.started = True
+
+    def on_body(self, body: bytes) -> None:
+        self.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+async def stream(
+    target: Target, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = (), body: AsyncIterator[bytes] | None = None
+) -> Answer:
+    """Send a request and return its answer as soon as its head is there. Raises a 500 if the other side does not answer properly."""
+    reader, writer = await target.connect()
+    sent = [(name, value) for name, value in headers if name not in HOP and name not in (b"connection", b"upgrade")]
+    sent.append((b"connection", b"close"))
+    if body is not None:
+        sent.append((b"transfer-encoding", b"chunked"))
+    writer.write(_head(target, method, path, sent))
+    if body is not None:
+        async for piece in body:
+            if piece:
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+        writer.write(b"0\r\n\r\n")
+    parsing = _Parsing()
+    parser: Any = httptools.HttpResponseParser(parsing)
+    try:
+        while not parsing.started:
+            data = await reader.read(PIECE)
+            if not data:
+                raise status.internal(f"error trying to reach {target.host}:{target.port}: EOF")
+            parser.feed_data(data)
+    except (httptools.HttpParserError, OSError) as error:
+        writer.close()
+        raise status.internal(f"error trying to reach {target.host}:{target.port}: {error}") from None
+    except BaseException:
+        writer.close()
+        raise
+    return Answer(parser.get_status_code(), parsing.headers, _pieces(reader, writer, parser, parsing), writer)
+
+
+async def _pieces(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, parser: Any, parsing: _Parsing
+) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            ready, parsing.pieces = parsing.pieces, []
+            if ready:
+                yield b"".join(ready)
+            if parsing.complete:
+                return
+            data = await reader.read(PIECE)
+            if not data:
+                return
+            parser.feed_data(data)
+    except (httptools.HttpParserError, OSError):
+        return
+    finally:
+        writer.close()
+
+
+async def copy_answer(request: Request, answer: Answer, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send an answer on to the client as it comes; stop when the client leaves."""
+    kept = [
+        (name, value) for name, value in answer.headers if name not in HOP and name not in (b"connection", b"date", b"server")
+    ]
+    await request.send({"type": "http.response.start", "status": answer.status, "headers": [*kept, *more]})
+    request.status = answer.status
+
+    async def copy() -> None:
+        request.scope["extensions"]["halab.push"](b"")  # the client may wait for the head alone
+        async for piece in answer.pieces:
+            await request.send({"type": "http.response.body", "body": piece, "more_body": True})
+        await request.send({"type": "http.response.body", "body": b""})
+
+    await _until_gone(request, copy(), answer)
+
+
+async def _until_gone(request: Request, work: Any, answer: Answer) -> None:
+    gone = asyncio.ensure_future(request.scope["extensions"]["halab.disconnect"]())
+    copying = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({gone, copying}, return_when=asyncio.FIRST_COMPLETED)
+        if copying.done():
+            copying.result()
+    finally:
+        for task in (gone, copying):
+            task.cancel()
+        answer.close()
+
+
+async def tunnel(request: Request, target: Target, path: str) -> None:
+    """Join the client's connection with one to ``target`` for good. Raises a 400 for a request that asks for no upgrade."""
+    take_over = request.scope["extensions"].get("halab.upgrade")
+    if take_over is None:
+        raise status.bad_request("Upgrade request required")
+    reader, writer = await target.connect()
+    headers = [(name, value) for name, value in _without_secrets(request) if name not in HOP]
+    writer.write(
+        _head(target, request.method, path, [*headers, (b"content-length", b"0")] if request.method == "POST" else headers)
+    )
+    client: Upgraded = await take_over()
+    request.status = 101
+    if client.head:
+        writer.write(client.head)
+    await _join(client, reader, writer)
+
+
+def _without_secrets(request: Request) -> list[tuple[bytes, bytes]]:
+    """The client's headers without what proves who it is."""
+    kept = []
+    for name, value in request.scope["headers"]:
+        if name.startswith(b"impersonate-"):
+            continue
+        if name == b"sec-websocket-protocol":
+            protocols = [
+                part.strip() for part in value.split(b",") if not part.strip().startswith(b"base64url.bearer.authorization.")
+            ]
+            value = b", ".join(protocols)
+        kept.append((name, value))
+    return kept
+
+
+async def _join(client: Upgraded, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy both ways until either side ends; then the other is closed once it has what was sent."""
+
+    async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ssl.SSLError):
+            while data := await source.read(PIECE):
+                sink.write(data)
+                await sink.drain()
+
+    up = asyncio.ensure_future(copy(client.reader, writer))
+    down = asyncio.ensure_future(copy(reader, client.writer))
+    try:
+        await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        up.cancel()
+        down.cancel()
+        for each in (writer, client.writer):
+            with suppress(OSError, RuntimeError):
+                each.close()

@@ -1,0 +1,117 @@
+"""``proxy`` of pods, services and nodes: HTTP to what runs there, through the API server (``kubectl proxy``, ``kubectl get --raw``)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from halab.cluster.apiserver import forward
+from halab.cluster.apiserver.context import Context
+from halab.cluster.apiserver.forward import Target
+from halab.cluster.apiserver.nodes import node_target
+from halab.cluster.apiserver.request import Request
+from halab.cluster.kube import kinds, status
+from halab.cluster.kube.kinds import Kind
+
+Obj = dict[str, Any]
+
+
+async def proxy(context: Context, request: Request, kind: Kind) -> None:
+    context.store.sync()
+    scheme, name, port = _split(request.name)
+    match kind:
+        case kinds.PODS:
+            target = _pod(context, request.namespace, name, port)
+        case kinds.SERVICES:
+            target = _service(context, request.namespace, name, port)
+        case _:
+            target = node_target(context.store, context.config, name)
+    if scheme == "https" and kind is not kinds.NODES:
+        target = replace(target, tls=_unverified())
+    raw: bytes = request.scope["raw_path"]
+    marker = b"/proxy"
+    rest = raw[raw.index(marker, raw.index(request.name.encode()[:1])) + len(marker) :].decode("latin-1") if marker in raw else ""
+    path = (rest or "/") + (f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else "")
+    if "halab.upgrade" in request.scope["extensions"]:
+        await forward.tunnel(request, target, path)
+        return
+    headers = [(key, value) for key, value in request.scope["headers"] if not key.startswith(b"impersonate-")]
+    has_body = b"content-length" in request.headers or b"transfer-encoding" in request.headers
+    answer = await forward.stream(target, request.method, path, headers, _body(request) if has_body else None)
+    await forward.copy_answer(request, answer)
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
+        yield message["body"]
+        more = message["more_body"]
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """``scheme:name:port``, ``name:port`` or ``name``. Raises a 400."""
+    parts = name.split(":")
+    match len(parts):
+        case 1:
+            return "", parts[0], ""
+        case 2:
+            return "", parts[0], parts[1]
+        case 3 if parts[0] in ("http", "https", ""):
+            return parts[0], parts[1], parts[2]
+    raise status.bad_request(f'invalid service request "{name}"')
+
+
+def _unverified() -> ssl.SSLContext:
+    """What runs in pods has certificates of its own; Kubernetes does not check them here either."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _pod(context: Context, namespace: str, name: str, port: str) -> Target:
+    entry = context.store.get(kinds.PODS.storage, namespace, name)
+    if entry is None:
+        raise status.not_found(kinds.PODS, name)
+    pod = entry.obj()
+    address = (pod.get("status") or {}).get("podIP")
+    if not address:
+        raise status.bad_request("address not allowed")
+    ports = [p for container in pod["spec"].get("containers") or () for p in container.get("ports") or ()]
+    number: int | None = None
+    if not port:
+        number = ports[0]["containerPort"] if ports else 80
+    elif port.isdigit():
+        number = int(port)
+    else:
+        number = next((p["containerPort"] for p in ports if p.get("name") == port), None)
+    if number is None:
+        raise status.bad_request(f'no such port "{port}" in pod {name}')
+    return Target(address, context.config.port(number))
+
+
+def _service(context: Context, namespace: str, name: str, port: str) -> Target:
+    entry = context.store.get(kinds.SERVICES.storage, namespace, name)
+    if entry is None:
+        raise status.not_found(kinds.SERVICES, name)
+    ports = entry.obj()["spec"].get("ports") or []
+    if not port and len(ports) == 1:
+        chosen = ports[0]
+    else:
+        chosen = next((p for p in ports if port in (p.get("name", ""), str(p["port"]))), None)
+    if chosen is None:
+        raise status.service_unavailable(f'no service port "{port}" found for service "{name}"')
+    for slice_ in context.store.collection(kinds.ENDPOINT_SLICES.storage).select(namespace):
+        if (slice_.labels or {}).get("kubernetes.io/service-name") != name:
+            continue
+        obj = slice_.obj()
+        number = next((p["port"] for p in obj.get("ports") or () if p.get("name", "") == chosen.get("name", "")), None)
+        for endpoint in obj.get("endpoints") or ():
+            if number is not None and (endpoint.get("conditions") or {}).get("ready") is not False:
+                return Target(endpoint["addresses"][0], context.config.port(number))
+    raise status.service_unavailable(f'no endpoints available for service "{name}"')
