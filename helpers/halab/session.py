@@ -52,7 +52,7 @@ class LabSession:
 
     def enter(self) -> None:
         """Point this process (and every ``!command`` of the notebook) at the lab."""
-        os.environ["KUBECONFIG"] = self.scene.environment["KUBECONFIG"]
+        os.environ.update({name: self.scene.environment[name] for name in ("KUBECONFIG", "PATH")})
         os.chdir(self.scene.files)
 
     def __repr__(self) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from halab.images.types import Engine
+
 Address = tuple[str, int]  # host, port as really dialled from this machine
 Report = Callable[[str], None]
 
@@ -39,6 +41,9 @@ class Backend(Protocol):
 
     def provide_image(self, reference: str, folder: Path, report: Report) -> None:
         """Make ``reference`` available to every node, building it from ``folder``'s Dockerfile if it is not."""
+
+    def images(self) -> Engine:
+        """Images and containers beside the cluster, in the store that its nodes take images from."""
 
     def service(self, namespace: str, name: str, port: int) -> Address: ...
 

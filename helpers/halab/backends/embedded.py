@@ -7,7 +7,9 @@ from pathlib import Path
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.cluster.supervisor import manage
-from halab.errors import ClusterError
+from halab.errors import ClusterError, ImageError
+from halab.images import api
+from halab.images.types import Engine
 from halab.settings import ClusterConfig
 
 
@@ -49,9 +51,15 @@ class Embedded:
         return self._config().kubeconfig
 
     def provide_image(self, reference: str, folder: Path, report: Report) -> None:
-        from halab import images
+        engine = self.images()
+        try:
+            engine.inspect(reference)
+        except ImageError:
+            report(f"building {reference}")
+            engine.build(api.Request(folder, tags=(reference,)), lambda _event: None)
 
-        images.ensure(reference, folder, report)
+    def images(self) -> Engine:
+        return api.engine("embedded")
 
     def service(self, namespace: str, name: str, port: int) -> Address:
         found = self._get("services", name, namespace)

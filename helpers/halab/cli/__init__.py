@@ -22,6 +22,7 @@ COMMANDS = {
     "lab": ("halab.cli.lab:lab", "Open JupyterLab on the course, with the cluster up."),
     "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
     "env": ("halab.cli.cluster:env", 'Print shell exports: eval "$(halab env)"'),
+    "image": ("halab.images.commands:image", "Build, run, save and push images and containers."),
     "labs": ("halab.course.commands:labs", "List the labs and how far you are."),
     "start": ("halab.course.commands:start", "Set a lab's scene."),
     "check": ("halab.course.commands:check", "Check a lab's tasks by behaviour."),

@@ -48,7 +48,8 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Lab:
     """A lab, as its ``lab.yaml`` says. ``requires`` names what a cluster must have: ``nodes`` (a number), ``features``.
-    ``images`` maps a name to the folder whose Dockerfile makes it, so that a lab can be done without the earlier ones."""
+    ``images`` maps a name to the folder whose Dockerfile makes it, so that a lab can be done without the earlier ones.
+    ``made_images`` and ``made_containers`` are what the learner makes beside the cluster; a reset removes them."""
 
     slug: str
     folder: Path
@@ -59,6 +60,8 @@ class Lab:
     nodes: int = 1
     features: tuple[str, ...] = ()
     images: tuple[tuple[str, Path], ...] = ()
+    made_images: tuple[str, ...] = ()
+    made_containers: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -137,6 +140,7 @@ def load(folder: Path) -> Lab:
         raise UsageError(str(file), "must be a mapping")
     reader = _Reader(raw, "", faults)
     requires = _Reader(reader.take("requires", dict, {}), "requires.", faults)
+    makes = _Reader(reader.take("makes", dict, {}), "makes.", faults)
     rows = reader.take("tasks", list, None)
     tasks = [_task(row, f"tasks[{i}].", faults) for i, row in enumerate(rows or [])]
     lab = Lab(
@@ -149,7 +153,10 @@ def load(folder: Path) -> Lab:
         nodes=requires.take("nodes", int, 1),
         features=tuple(requires.take("features", list, [])),
         images=tuple((name, (folder / path).resolve()) for name, path in reader.take("images", dict, {}).items()),
+        made_images=tuple(makes.take("images", list, [])),
+        made_containers=tuple(makes.take("containers", list, [])),
     )
+    makes.nothing_left()
     requires.nothing_left()
     reader.nothing_left()
     faults += [f"images: {name}: {path} has no Dockerfile" for name, path in lab.images if not (path / "Dockerfile").is_file()]

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+ASK_AGAIN = 0.05  # seconds between two requests to a server that is starting
+
 Address = tuple[str, int]  # host, port as really dialled
 
 
@@ -80,6 +82,16 @@ def fetch_many(
     """``count`` requests, ``together`` at a time."""
     with ThreadPoolExecutor(together) as pool:
         return list(pool.map(lambda _: fetch(address, path, host=host, timeout=timeout), range(count)))
+
+
+def wait_until_answered(address: Address, timeout: float, path: str = "/") -> Answer:
+    """Ask until there is a good answer, or until ``timeout`` seconds are over; the last answer."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = fetch(address, path)
+        if answer.ok or time.monotonic() > deadline:
+            return answer
+        time.sleep(ASK_AGAIN)
 
 
 def statuses(answers: Iterable[Answer]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many
+from halab.images.types import Engine
 
 Objects = list[Obj]
 ASK_AGAIN = 0.1  # seconds between two requests while waiting for an answer to change
@@ -38,13 +39,14 @@ class Reach(Protocol):
 
 @dataclass
 class Scene:
-    """One lab on one cluster. ``files`` is the learner's working folder, ``memory`` what earlier checks of this lab noted."""
+    """One lab on one cluster. ``files`` is the learner's working folder, ``images`` builds and runs images beside the cluster, ``memory`` is what earlier checks of this lab noted."""
 
     api: Api
     reach: Reach
     namespace: str
     files: Path
     environment: dict[str, str]
+    images: Engine
     memory: dict[str, Any] = field(default_factory=dict)
 
     # Objects

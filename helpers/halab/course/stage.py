@@ -9,8 +9,10 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from halab.backends.access import Api
 from halab.backends.base import Backend
 from halab.course.catalog import Lab, course_root
 from halab.course.scene import Scene
-from halab.errors import ClusterError, MachineError, UsageError
+from halab.errors import ClusterError, ImageError, MachineError, UsageError
 from halab.settings import halab_home
 
 Report = Callable[[str], None]
@@ -66,6 +68,7 @@ def open_stage(lab: Lab, backend: Backend, report: Report) -> Scene:
         lab.namespace,
         work_folder(lab),
         learner_environment(lab, backend),
+        backend.images(),
     )
     namespace = scene.api.find("namespaces", lab.namespace)
     if namespace is None or MARK not in namespace["metadata"].get("annotations", {}):
@@ -117,6 +120,7 @@ def clear(scene: Scene) -> None:
 def reset(lab: Lab, scene: Scene) -> Path | None:
     """The initial scene again. The learner's files are moved aside, not lost; returns the folder they are now in."""
     clear(scene)
+    _remove_made(lab, scene)
     lay(lab, scene)
     saved = None
     folder = scene.files
@@ -127,6 +131,16 @@ def reset(lab: Lab, scene: Scene) -> Path | None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     _copy_start(lab, folder)
     return saved
+
+
+def _remove_made(lab: Lab, scene: Scene) -> None:
+    """Containers and images that the learner made beside the cluster, where they are there."""
+    for container in lab.made_containers:
+        with suppress(ImageError):
+            scene.images.remove_container(container, force=True)
+    for image in lab.made_images:
+        with suppress(ImageError):
+            scene.images.remove(image, force=True)
 
 
 def solve(lab: Lab, scene: Scene) -> None:
@@ -155,7 +169,9 @@ def learner_environment(lab: Lab, backend: Backend) -> dict[str, str]:
     with open(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
         yaml.safe_dump(config, out)
     new.replace(file)
-    return {**os.environ, "KUBECONFIG": str(file)}
+    # The halab of this very environment comes first: scripts and notebooks call it by name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**os.environ, "KUBECONFIG": str(file), "PATH": path}
 
 
 def work_folder(lab: Lab) -> Path:
