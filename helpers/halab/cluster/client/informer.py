@@ -248,33 +248,36 @@ class Informer:
 
 
 class SharedInformers:
-    """One informer a kind, shared by all that run in this process. ``informers(PODS)`` makes or finds it."""
+    """One informer a kind, shared by all that run in this process. ``informers(PODS)`` makes or finds it.
+
+    With ``field_selector`` it is one of its own, which holds only the objects selected (a fixed name in every namespace, say).
+    """
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._informers: dict[Kind, Informer] = {}
+        self._informers: dict[tuple[Kind, str], Informer] = {}
         self._started = False
 
-    def __call__(self, kind: Kind) -> Informer:
-        informer = self._informers.get(kind)
+    def __call__(self, kind: Kind, *, field_selector: str = "") -> Informer:
+        informer = self._informers.get((kind, field_selector))
         if informer is None:
-            informer = self._informers[kind] = Informer(self.client, kind)
+            informer = self._informers[kind, field_selector] = Informer(self.client, kind, field_selector=field_selector or None)
             if self._started:
                 informer.start()
         return informer
 
     def has(self, kind: Kind) -> bool:
-        """Whether somebody here follows ``kind``."""
-        return kind in self._informers
+        """Whether somebody here follows all objects of ``kind``."""
+        return (kind, "") in self._informers
 
     def observe(self, kind: Kind, obj: Obj) -> None:
         """See ``Informer.observe``; nothing happens for a kind that nobody here follows."""
-        informer = self._informers.get(kind)
+        informer = self._informers.get((kind, ""))
         if informer is not None and informer.has_synced:
             informer.observe(obj)
 
     def observe_deletion(self, kind: Kind, obj: Obj, timestamp: str) -> None:
-        informer = self._informers.get(kind)
+        informer = self._informers.get((kind, ""))
         if informer is not None:
             informer.observe_deletion(obj, timestamp)
 

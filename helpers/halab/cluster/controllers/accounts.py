@@ -48,11 +48,12 @@ class _PerNamespace(Controller):
 
     def setup(self) -> None:
         self.follow(NAMESPACES)
-        self.informers(self.kind).add_handler(self._mine_changed)
+        self.mine = self.informers(self.kind, field_selector=f"metadata.name={self.object_name}")
+        self.mine.add_handler(self._mine_changed)
 
     def _mine_changed(self, old: Obj | None, new: Obj | None) -> None:
         meta = (new or old or {})["metadata"]
-        if meta["name"] == self.object_name and old is not None:
+        if old is not None:
             self.queue.add(("", meta["namespace"]))
 
     def plan(self, namespace: Obj, existing: Obj | None) -> list[Action]:
@@ -63,7 +64,7 @@ class _PerNamespace(Controller):
         if namespace is None:
             return
         try:
-            await self.apply(self.plan(namespace, self.informers(self.kind).get(key[1], self.object_name)))
+            await self.apply(self.plan(namespace, self.mine.get(key[1], self.object_name)))
         except ApiError as exc:
             if exc.reason != "AlreadyExists":
                 raise
