@@ -23,7 +23,7 @@ _ACCESS_FORMAT = {
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "milliseconds": "%DURATION%",
-    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "client": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
     "endpoint": "%UPSTREAM_HOST%",
     "service": "%UPSTREAM_CLUSTER%",
 }
@@ -132,7 +132,7 @@ def _http_filter(name: str, routes: Obj, *, access_log: Path | None = None, tran
         "http_filters": [faults.idle_filter(), _ROUTER],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "use_remote_address": not transparent,
-        "skip_xff_append": transparent,
+        "skip_xff_append": True,  # route tables add it: Envoy takes a loopback client for the machine itself
         "generate_request_id": not transparent,
         "server_header_transformation": "PASS_THROUGH",
         "stream_idle_timeout": STREAM_IDLE,

@@ -7,6 +7,7 @@ from halab.cluster.dataplane.envoy.types import ROUTES, typed
 from halab.cluster.dataplane.model import Frontend, Rule
 from halab.cluster.kube.types import Obj
 
+CLIENT = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 NOT_FOUND = "404 Not Found: no Ingress or HTTPRoute matches this host and path"
 
 
@@ -24,6 +25,11 @@ def table(frontend: Frontend) -> Obj:
         ROUTES,
         name=frontend.name,
         ignore_port_in_host_matching=True,
+        request_headers_to_add=[
+            {"header": {"key": "x-forwarded-for", "value": CLIENT}, "append_action": "APPEND_IF_EXISTS_OR_ADD"},
+            {"header": {"key": "x-real-ip", "value": CLIENT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"},
+        ],
+        request_headers_to_remove=["x-envoy-external-address"],
         virtual_hosts=[{"name": host, "domains": [host], "routes": _routes(rules)} for host, rules in sorted(hosts.items())],
     )
 
