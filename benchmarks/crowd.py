@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from benchmarks.measure import Api, Row, home, kubectl, ready, say, seconds
 from benchmarks.workload import MANIFEST, PODS
 from halab.cluster.supervisor import manage
+from halab.settings import ClusterConfig
 
 CLUSTERS = int(os.environ.get("HALAB_BENCH_CLUSTERS", "30"))
 
@@ -38,7 +39,7 @@ def crowd() -> list[Row]:
     ]
 
 
-def _check(config: manage.ClusterConfig) -> None:
+def _check(config: ClusterConfig) -> None:
     """Delete a pod and see its replacement Ready."""
     api = Api(config)
     old = {pod["metadata"]["name"] for pod in api.get(PODS)["items"]}

@@ -98,6 +98,11 @@ def test_a_cluster_outlives_the_process_that_started_it(halab_home: Path) -> Non
     assert manage.status().state == "running"
 
 
+def test_whoever_captures_the_output_of_up_does_not_wait_for_the_end_of_the_cluster(halab_home: Path) -> None:
+    code = f"from halab.cluster.supervisor import manage; manage.up(without={ALONE!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, capture_output=True)
+
+
 def test_an_up_that_is_killed_midway_leaves_nothing_behind(halab_home: Path) -> None:
     """The starter is killed as soon as it reports that the first component starts."""
     code = f"""

@@ -38,6 +38,9 @@ def main(arguments: list[str]) -> int:
         return _supervise(text, Reporter(int(descriptor)), held)
     os.close(int(descriptor))
     os.dup2(ends, 0)
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    for inherited in (1, 2):  # whoever reads our starter's output must not wait for the cluster's end
+        os.dup2(null, inherited)
     sweep = [sys.executable, "-P", "-m", "halab.cluster.supervisor", "--sweep"]
     os.execv("/bin/sh", ["halab-keeper", "-c", WAIT_THEN_SWEEP, "halab-keeper", *sweep])
 
