@@ -3,11 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dataplane_objects import ingress, planned, route_table, rule, service, slice_of, world
 
 from halab.cluster.dataplane.backends import duration
 from halab.cluster.dataplane.publish import gateway_status, route_status
-
-from .objects import ingress, planned, route_table, rule, service, slice_of, world
 
 SERVICES = (service("v1", ip="127.7.128.21"), service("v2", ip="127.7.128.22"))
 SLICES = (slice_of("v1", "127.7.1.2"), slice_of("v2", "127.7.1.3"))

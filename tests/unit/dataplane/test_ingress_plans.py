@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .objects import ingress, planned, route_table, rule, service, slice_of, world
+from dataplane_objects import ingress, planned, route_table, rule, service, slice_of, world
 
 SERVICES = (service("web", ip="127.7.128.21"), service("api", ip="127.7.128.22"))
 SLICES = (slice_of("web", "127.7.1.2"), slice_of("api", "127.7.1.3"))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from .objects import LEAVING, bound, endpoints, node, planned, service, slice_of, world
+from dataplane_objects import LEAVING, bound, endpoints, node, planned, service, slice_of, world
 
 
 def test_low_ports_are_shifted_where_they_are_bound_and_where_they_are_dialled() -> None:

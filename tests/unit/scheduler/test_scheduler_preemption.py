@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .objects import names, node, pod, refusal, snapshot, victims
+from scheduler_objects import names, node, pod, refusal, snapshot, victims
 
 GPU = {"example.com/gpu": "1"}
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from halab.cluster.scheduler import scores
+from scheduler_objects import node, place, pod, snapshot
 
-from .objects import node, place, pod, snapshot
+from halab.cluster.scheduler import scores
 
 
 def test_the_node_with_most_left_is_best() -> None:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import pytest
-
-from .objects import names, node, pod, refusal, snapshot
+from scheduler_objects import names, node, pod, refusal, snapshot
 
 HELPLESS = "Preemption is not helpful for scheduling."
 NO_VICTIMS = "No preemption victims found for incoming pod."

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from halab.cluster.scheduler.filters import Cycle
+from scheduler_objects import names, node, pod, refusal, snapshot
 
-from .objects import names, node, pod, refusal, snapshot
+from halab.cluster.scheduler.filters import Cycle
 
 WAIT = {"wait": {"provisioner": "example.com/p", "volumeBindingMode": "WaitForFirstConsumer"}}
 STATIC = {"wait": {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}}

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from dataplane_objects import LEAVING, service, slice_of
 from dnslib import QTYPE, DNSRecord
 
 from halab.cluster.dataplane.dns import respond
 from halab.cluster.dataplane.zone import Zone
-
-from .objects import LEAVING, service, slice_of
 
 SERVICES = [
     service("web", {"name": "http", "port": 80}, ip="127.7.128.20"),

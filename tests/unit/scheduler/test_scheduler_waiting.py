@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+from scheduler_objects import node, pod
+
 from halab.cluster.scheduler.waiting import Queue
 from halab.cluster.scheduler.wakeups import node_events
-
-from .objects import node, pod
 
 
 def test_the_higher_priority_goes_first_then_the_older() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .objects import names, node, place, pod, refusal, snapshot
+from scheduler_objects import names, node, place, pod, refusal, snapshot
 
 WEB = {"app": "web"}
 
