@@ -21,9 +21,10 @@ from halab.images import layers, oci
 
 
 def process_stamp(pid: int) -> str:
-    """The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); empty when it is gone."""
+    """The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); empty when it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
 

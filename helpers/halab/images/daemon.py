@@ -14,8 +14,8 @@ from halab.errors import ImageError
 START_SECONDS = 30.0
 
 
-def start(subject: str, module: str, arguments: Sequence[str], log: Path, home: Path) -> int:
-    """Run ``python -m module ARGUMENTS READY_FD`` as a daemon; returns its pid once it has written ``ok``.
+def start(subject: str, module: str, arguments: Sequence[str], log: Path, home: Path) -> None:
+    """Run ``python -m module ARGUMENTS READY_FD`` as a daemon; returns once it has written ``ok``. The module calls ``detach`` first.
 
     Raises ImageError with what it wrote instead, with the last line of its log if it died, or when it says nothing for 30 s.
     """
@@ -51,12 +51,16 @@ def start(subject: str, module: str, arguments: Sequence[str], log: Path, home: 
             answer += data
     finally:
         os.close(read)
+    process.wait()
     text = answer.decode(errors="replace").strip()
     if text != "ok":
-        process.wait()
         raise ImageError(subject, text.removeprefix("error "))
-    process.returncode = 0  # from now on nobody's business here: init reaps it
-    return process.pid
+
+
+def detach() -> None:
+    """Leave the caller: the process it started ends, a child goes on, so that nobody has to reap it."""
+    if os.fork():
+        os._exit(0)
 
 
 def tell(ready: int, text: str) -> None:

@@ -23,7 +23,7 @@ from halab.images.containers import logs, network
 from halab.images.containers.health import Health
 from halab.images.containers.records import Container, Records, State
 from halab.images.containers.signals import signal_number
-from halab.images.daemon import tell
+from halab.images.daemon import detach, tell
 from halab.images.image import Image
 from halab.images.reference import Reference
 from halab.images.rootfs import RootView
@@ -227,6 +227,7 @@ def start_message(error: StartError, command: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
+    detach()
     directory, ready = Path(arguments[0]), int(arguments[2])
     os.set_inheritable(ready, False)
     records = Records(directory.parent)

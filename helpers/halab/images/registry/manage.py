@@ -110,6 +110,7 @@ async def run(directory: Path, address: str, ready: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
+    daemon.detach()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     ready = int(arguments[2])
     os.set_inheritable(ready, False)
