@@ -127,6 +127,26 @@ def _pod_create(obj: Obj) -> None:
     if gates:
         obj["status"]["conditions"] = [_gated()]
     obj["spec"].pop("ephemeralContainers", None)
+    _app_armor(obj)
+
+
+_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_PROFILES = {"unconfined": "Unconfined", "runtime/default": "RuntimeDefault"}
+
+
+def _app_armor(pod: Obj) -> None:
+    """AppArmor was asked for by annotations once: they and the field are kept in step."""
+    annotations = pod["metadata"].get("annotations") or {}
+    for group in ("initContainers", "containers"):
+        for container in pod["spec"].get(group) or ():
+            asked = annotations.get(_APP_ARMOR + container.get("name", ""))
+            context = container.get("securityContext") or {}
+            if asked and "appArmorProfile" not in context and "appArmorProfile" not in (pod["spec"].get("securityContext") or {}):
+                profile: Obj | None = {"type": _PROFILES[asked]} if asked in _PROFILES else None
+                if asked.startswith("localhost/"):
+                    profile = {"localhostProfile": asked.removeprefix("localhost/"), "type": "Localhost"}
+                if profile:
+                    container["securityContext"] = context | {"appArmorProfile": profile}
 
 
 def _gated() -> Obj:
