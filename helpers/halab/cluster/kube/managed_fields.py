@@ -7,6 +7,7 @@ those add belongs to nobody. ``keep_times`` runs last, before a write is compare
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from halab.cluster.kube import fieldset
@@ -102,9 +103,14 @@ def decode(encoded: Any) -> Managers | None:
 
 
 def encode(managers: Managers) -> list[Obj]:
-    """``managedFields`` in Kubernetes' order: appliers first, then by time, name, version and subresource."""
-    entries = sorted(managers.values(), key=lambda e: (e.operation, e.time or "", e.manager, e.api_version, e.subresource))
-    return [entry.encode() for entry in entries]
+    """``managedFields`` in Kubernetes' order."""
+    return encode_all(managers.values())
+
+
+def encode_all(entries: Iterable[Entry]) -> list[Obj]:
+    """Entries as ``managedFields``: appliers first, then by time, name, version and subresource."""
+    ordered = sorted(entries, key=lambda e: (e.operation, e.time or "", e.manager, e.api_version, e.subresource))
+    return [entry.encode() for entry in ordered]
 
 
 def strip(fields: FieldSet) -> FieldSet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from halab.cluster.kube.fieldset import difference, from_path, has
-from halab.cluster.kube.managed_fields import Entry, Managers, decode, encode
+from halab.cluster.kube.managed_fields import Entry, Managers, decode, encode, encode_all
 from halab.cluster.kube.types import Obj
 
 SCALE_VERSION = "autoscaling/v1"
@@ -27,22 +27,17 @@ def to_scale(parent: Any, path: tuple[str, ...] = REPLICAS) -> list[Obj]:
 
 
 def to_parent(parent: Any, scale: Any, api_version: str, path: tuple[str, ...] = REPLICAS) -> list[Obj]:
-    """The parent's ``managedFields`` after a write of its Scale, whose own are ``scale``."""
-    owners = {_identity(entry): entry for entry in (decode(scale) or {}).values() if has(entry.fields, REPLICAS)}
-    found: Managers = {}
+    """The parent's ``managedFields`` after a write of its Scale, whose own are ``scale``.
+
+    As in Kubernetes an updater of the parent loses the field to an entry of its own name without a time, even by a write that changes nothing: the Scale knows
+    it under another version. (So such a write is not a no-op there, and is none here.) Appliers have no version in their identity and keep the field.
+    """
+    owners = {entry.key: entry for entry in (decode(scale) or {}).values() if has(entry.fields, REPLICAS)}
+    kept: list[Entry] = []
     for key, entry in (decode(parent) or {}).items():
-        if not has(entry.fields, path):
-            found[key] = entry
-        elif _identity(entry) in owners and owners[_identity(entry)].time == entry.time:
-            del owners[_identity(entry)]
-            found[key] = entry
+        if not has(entry.fields, path) or owners.pop(key, None) is not None:
+            kept.append(entry)
         elif fields := difference(entry.fields, from_path(path)):
-            found[key] = Entry(entry.manager, entry.operation, entry.api_version, entry.subresource, entry.time, fields)
-    for entry in owners.values():
-        own = Entry(entry.manager, entry.operation, api_version, entry.subresource, None, from_path(path))
-        found[own.key] = own
-    return encode(found)
-
-
-def _identity(entry: Entry) -> tuple[str, str, str]:
-    return entry.manager, entry.operation, entry.subresource
+            kept.append(Entry(entry.manager, entry.operation, entry.api_version, entry.subresource, entry.time, fields))
+    kept += [Entry(e.manager, e.operation, api_version, e.subresource, None, from_path(path)) for e in owners.values()]
+    return encode_all(kept)

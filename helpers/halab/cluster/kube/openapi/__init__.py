@@ -19,7 +19,7 @@ from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.types import Obj
 from halab.settings import KUBERNETES_VERSION, halab_home
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # clients may ask with "@v1.0", but Go cannot parse that in an answer
 _FORM = 1  # raise it when what is generated changes
 
 
