@@ -18,6 +18,8 @@ from halab.settings import API_PORT, KUBERNETES_MINOR, KUBERNETES_VERSION
 
 HEALTH_CHECKS = ("ping", "log", "etcd", "poststarthook/start-apiextensions-controllers", "poststarthook/rbac/bootstrap-roles")
 
+_IMMUTABLE = [(b"cache-control", b"public, immutable, max-age=31536000")]  # a URL with a hash never means anything else
+
 
 class Documents:
     """Answers the paths that are no resources. Documents are kept until the kinds change."""
@@ -121,7 +123,7 @@ class Documents:
             body = await asyncio.to_thread(openapi.document, kinds, path.removeprefix("/openapi/v3/"))
             if body is None:
                 raise UnknownPath
-            await request.answer(200, body, b"application/json")
+            await request.answer(200, body, b"application/json", _IMMUTABLE if "hash" in request.params else ())
         else:
             raise UnknownPath
 

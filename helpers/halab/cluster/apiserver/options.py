@@ -54,12 +54,14 @@ def _common_errors(request: Request) -> list[FieldError]:
 
 def write_options(request: Request, name: str) -> WriteOptions:
     """``name`` is CreateOptions, UpdateOptions or PatchOptions. Raises a 422."""
-    if not request.scope["query_string"]:
+    applies = (
+        name == "PatchOptions" and request.header(b"content-type").partition(";")[0].strip() == "application/apply-patch+yaml"
+    )
+    if not request.scope["query_string"] and not applies:
         return WriteOptions(False, _manager_of_agent(request.header(b"user-agent")), "Warn")
     errors = _common_errors(request)
     force = request.flag("force")
     if name == "PatchOptions":
-        applies = request.header(b"content-type").partition(";")[0].strip() == "application/apply-patch+yaml"
         if applies and not request.param("fieldManager"):
             errors.insert(0, status.required("fieldManager", "is required for apply patch"))
         elif not applies and request.param("force"):

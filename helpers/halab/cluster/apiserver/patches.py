@@ -46,7 +46,7 @@ def parse(request: Request, kind_of_patch: str, options: WriteOptions) -> Any:
     try:
         return exact.parse_json(request.body).value
     except exact.Malformed as error:
-        raise status.bad_request(f"error decoding patch: {error}") from None
+        raise status.bad_request(str(error) if kind_of_patch == STRATEGIC else f"error decoding patch: {error}") from None
 
 
 def _parse_apply(request: Request, options: WriteOptions) -> Any:
