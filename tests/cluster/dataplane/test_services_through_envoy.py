@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from halab.aio.processes import descendants
+from halab.settings import ClusterConfig
 
 from .conftest import Plane, eventually, request
+
+
+async def eventually_value(find: Callable[[], list[int]]) -> list[int]:
+    await eventually(find)
+    return find()
 
 
 def program_of(pid: int) -> str:
@@ -158,3 +167,31 @@ async def test_a_fault_on_a_service_delays_or_fails_its_requests(plane: Plane) -
         return (await plane.fetch(address))[0] == 200
 
     await eventually(healed)
+
+
+async def test_a_port_that_is_taken_costs_one_listener_until_it_is_free(plane: Plane) -> None:
+    await plane.nodes()
+    pod = await plane.pod(2)
+    nodes = [plane.config.addresses.node(index) for index in range(3)]
+    blocker = await asyncio.start_server(lambda reader, writer: writer.close(), nodes[1], 30999)
+    blocked = await plane.service("blocked", type="NodePort", ports=[{"port": 80, "nodePort": 30999}])
+    await plane.endpoints("blocked", [pod])
+    fine = await plane.service("fine", type="NodePort")
+    await plane.endpoints("fine", [pod])
+    await eventually(lambda: plane.fetch(nodes[1], fine["spec"]["ports"][0]["nodePort"]))
+    await eventually(lambda: plane.fetch(blocked["spec"]["clusterIP"]))
+    blocker.close()
+    await blocker.wait_closed()
+    await eventually(lambda: plane.fetch(nodes[1], 30999), within=10.0)
+
+
+async def test_envoy_does_not_outlive_the_data_plane(cluster: ClusterConfig) -> None:
+    command = [sys.executable, "-m", "halab.cluster.dataplane", "--config", str(cluster.directory / "cluster.json")]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    children = await eventually_value(lambda: [pid for pid in descendants(process.pid) if "envoy" in program_of(pid)])
+    watched = os.pidfd_open(children[0])
+    process.kill()
+    await process.wait()
+    ended, _, _ = await asyncio.to_thread(select.select, [watched], [], [], 5.0)
+    os.close(watched)
+    assert ended

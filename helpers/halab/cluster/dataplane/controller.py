@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 GATEWAY_KINDS = (gateway.GATEWAY_CLASSES, gateway.GATEWAYS, gateway.HTTP_ROUTES)
 ALWAYS = (SERVICES, ENDPOINT_SLICES, NODES, INGRESSES, INGRESS_CLASSES)
 LAST_CLUSTERS_AFTER = 0.5  # seconds: clusters that nothing leads to any more go after the listeners and routes that did
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds, while Envoy refuses a listener
 ACCESS_LOG_BYTES, ACCESS_LOG_CHECK = 8_000_000, 60.0
 TLS_SECRETS = "type=kubernetes.io/tls"
 
@@ -72,7 +73,9 @@ class DataPlane:
         self._pending: dict[tuple[Kind, str, str], Obj] = {}
         boot = self.files.directory / "bootstrap.json"
         self.files.write(boot, orjson.dumps(bootstrap(self.files.directory, config.name)))
-        self.proxy = Proxy(boot, config.logs / "envoy.log")
+        self._retry: asyncio.TimerHandle | None = None
+        self._retries = 0
+        self.proxy = Proxy(boot, config.logs / "envoy.log", self._refused)
 
     # Look-ups: the cluster's DNS asks them as well
 
@@ -209,6 +212,7 @@ class DataPlane:
         if doomed:
             self._late = asyncio.get_running_loop().call_later(LAST_CLUSTERS_AFTER, self._sweep, plan.clusters)
         if changed:
+            self._retries = 0
             self.proxy.settle()
 
     _clusters_on_disk: Sequence[Obj] = ()
@@ -217,6 +221,17 @@ class DataPlane:
         self._late = None
         self._clusters_on_disk = clusters
         self.files.put(self.files.directory / CLUSTERS_FILE, clusters)
+
+    def _refused(self) -> None:
+        """Envoy took all but a part. Show it the listeners again after a while: a port that was taken may be free by then."""
+        if self._retry is None:
+            delay = min(FIRST_RETRY * 2**self._retries, LAST_RETRY)
+            self._retries += 1
+            self._retry = asyncio.get_running_loop().call_later(delay, self._again)
+
+    def _again(self) -> None:
+        self._retry = None
+        self.files.touch(self.files.directory / LISTENERS_FILE)
 
     # Statuses
 

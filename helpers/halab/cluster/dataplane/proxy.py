@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from halab.aio.processes import die_with_parent
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("trim.c")
 STARTED = b"starting main dispatch loop"
+REFUSED = b"update rejected"
 FIRST_BACKOFF, LAST_BACKOFF = 0.1, 5.0
 STEADY_SECONDS = 10.0  # having run so long, the next crash is a new one
 TRIM_AFTER = 2.0  # seconds without a change
@@ -70,10 +72,13 @@ def trimmer() -> Path | None:
 
 
 class Proxy:
-    """``run`` keeps one Envoy alive until cancelled; ``ready`` is set while it serves."""
+    """``run`` keeps one Envoy alive until cancelled; ``ready`` is set while it serves.
 
-    def __init__(self, bootstrap: Path, log_file: Path) -> None:
-        self.bootstrap, self.log_file = bootstrap, log_file
+    ``rejected`` is called when Envoy refuses a part of its configuration: a port that another program holds, for instance.
+    """
+
+    def __init__(self, bootstrap: Path, log_file: Path, rejected: Callable[[], None]) -> None:
+        self.bootstrap, self.log_file, self._rejected = bootstrap, log_file, rejected
         self.ready = asyncio.Event()
         self.pid = 0
         self._trim: asyncio.TimerHandle | None = None
@@ -153,6 +158,8 @@ class Proxy:
                 written += file.write(line) or 0
                 if b"[warning][config]" in line or b"[error]" in line or b"[critical]" in line:
                     log.warning("Envoy: %s", line.decode(errors="replace").strip())
+                    if REFUSED in line:
+                        self._rejected()
 
     def settle(self) -> None:
         """Something changed: when nothing more does for a while, give unused memory back."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from halab.cluster.dataplane.envoy.types import extension
 from halab.cluster.kube.types import Obj
 
 CLUSTERS_FILE, LISTENERS_FILE = "clusters.json", "listeners.json"
+MOST_CONNECTIONS = 20_000
 
 
 def file_source(path: Path) -> Obj:
@@ -16,11 +18,17 @@ def file_source(path: Path) -> Obj:
 
 def bootstrap(directory: Path, name: str) -> Obj:
     """No admin interface and no statistics: nobody on a shared machine gets a port to talk to, and idle means idle."""
+    connections = extension(
+        "envoy.resource_monitors.global_downstream_max_connections",
+        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=MOST_CONNECTIONS,
+    )
     return {
         "node": {"id": name, "cluster": "halab"},
         "dynamic_resources": {
             "cds_config": file_source(directory / CLUSTERS_FILE),
             "lds_config": file_source(directory / LISTENERS_FILE),
         },
+        "overload_manager": {"resource_monitors": [connections]},
         "stats_config": {"use_all_default_tags": False, "stats_matcher": {"reject_all": True}},
     }

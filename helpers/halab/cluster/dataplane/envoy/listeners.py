@@ -7,6 +7,7 @@ from pathlib import Path
 
 from halab.cluster.dataplane.envoy import faults
 from halab.cluster.dataplane.envoy.bootstrap import file_source
+from halab.cluster.dataplane.envoy.routes import table
 from halab.cluster.dataplane.envoy.types import LISTENER, extension, socket_address, typed
 from halab.cluster.dataplane.model import Address, Certificate, Frontend, Listen
 from halab.cluster.kube.types import Obj
@@ -95,8 +96,14 @@ def _udp(listen: Listen) -> Obj:
 
 
 def frontend(wanted: Frontend, address: Address, routes: Path, access_log: Path | None) -> Obj:
-    """``routes`` is the file with this frontend's route table, followed by Envoy by itself."""
-    source = {"rds": {"config_source": file_source(routes), "route_config_name": wanted.name}}
+    """``routes`` is the file with this frontend's route table, followed by Envoy by itself, so that a change leaves connections alone.
+
+    While there is no rule the (empty) table stands in the listener: every file that is followed costs one of the user's inotify instances,
+    and a classroom of idle clusters has 128 of them together.
+    """
+    source: Obj = {"rds": {"config_source": file_source(routes), "route_config_name": wanted.name}}
+    if not wanted.rules:
+        source = {"route_config": {key: value for key, value in table(wanted).items() if key != "@type"}}
     http = _http_filter(wanted.name, source, access_log=access_log)
     if not wanted.tls:
         return _listener(wanted.name, (address,), filter_chains=[{"filters": [http]}])
