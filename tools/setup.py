@@ -173,6 +173,7 @@ def install_packages(uv: str, *, dev: bool, into: str | None) -> None:
     for command in (export, packages, halab):
         if not run(command, env=environment, cwd=ROOT):
             raise Impossible("the packages could not be installed: see above; a mirror in reach can be named by UV_DEFAULT_INDEX")
+    run([python, "-m", "compileall", "-q", str(ROOT / "helpers")])  # or the first start would pay for it
     say("building the sandbox's programs")
     if not run([python, "-c", "from halab.sandbox.build import programs; programs()"], env=environment, cwd=ROOT):
         raise Impossible("the programs that start containers could not be compiled: see above")

@@ -26,7 +26,6 @@ def main(arguments: list[str]) -> int:
     text, descriptor = arguments
     if os.fork():
         os._exit(0)  # our parent waits for this process only; from here on the cluster is nobody's child
-    os.umask(0o077)
     processes.adopt_orphans()
     keeper = os.getpid()
     ends, held = os.pipe2(os.O_CLOEXEC)
@@ -50,6 +49,7 @@ def _supervise(text: str, reporter: Reporter, held: int) -> int:
     from halab.cluster.supervisor.prepare import Busy, Wish, prepare
     from halab.errors import ClusterError, HalabError
 
+    os.umask(0o077)  # after the imports: compiled modules may serve other users of this installation
     try:
         prepared = prepare(Wish.load(text), reporter.step)
     except Busy:

@@ -159,11 +159,12 @@ def with_nodes(config: ClusterConfig, count: int | None) -> ClusterConfig:
 
 def write(config: ClusterConfig, report: Report) -> None:
     """Keys, kubeconfig and ``cluster.json``; the last file written says that the rest is whole."""
-    report("making certificates")
-    from halab.cluster.supervisor import pki  # 60 ms of imports that a second `up` on a running cluster must not pay
-
     try:
-        pki.create(config)
+        if not all(path.exists() for path in (config.ca_file, config.certificate, config.key, config.service_account_key)):
+            report("making certificates")
+            from halab.cluster.supervisor import pki  # 50 ms of imports that the start of an existing cluster need not pay
+
+            pki.create(config)
         for folder in (config.logs, config.images, *(config.node_directory(node) for node in config.nodes)):
             private_directory(folder)
         write_private(config.kubeconfig, kubeconfig(config))
