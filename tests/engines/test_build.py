@@ -1,13 +1,21 @@
 """The embedded builder with real sandboxes; no network, no Docker."""
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from halab.errors import ImageError
 from halab.images import Image, ImageStore
+from halab.images.api import ContainerSpec, Port
 from halab.images.build.builder import Request, build
 from halab.images.build.events import Event
+from halab.images.embedded import EmbeddedEngine
 
 ARTICLE = """FROM ubuntu:18.04
 
@@ -225,3 +233,60 @@ RUN --mount=type=cache,target=/var/cache/x --mount=type=secret,id=token --mount=
     image = await shop.build(dockerfile, secrets={"token": secret}, cache=False)
     assert read(image, "got") == "s3cretbound2\n"
     assert not any((layer / "run/secrets/token").exists() or (layer / "in.txt").exists() for layer in image.layers[:1])
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.parametrize("mode", ["userns", "none"])
+def test_the_articles_dockerfile_builds_at_every_level_of_isolation(halab_home: Path, tmp_path: Path, mode: str) -> None:
+    (tmp_path / "Dockerfile").write_text(ARTICLE)
+    command = [sys.executable, "-m", "halab.cli", "image", "build", "--json", "-t", "my-nginx:1.0", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"HALAB_SANDBOX": mode})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["names"] == ["my-nginx:1.0"]
+    image = ImageStore(halab_home / "images").resolve("my-nginx:1.0")
+    assert (image.layers[0] / "usr/sbin/nginx").exists()
+
+
+GOOD = """ARG NGINX=1.27-alpine
+FROM busybox:1.36 AS site
+WORKDIR /site
+COPY index.html .
+ARG VERSION=1.0
+RUN sed -i "s/@VERSION@/${VERSION}/" index.html
+
+FROM nginx:${NGINX}
+COPY <<'EOF' /etc/nginx/nginx.conf
+pid /tmp/nginx.pid;
+error_log /dev/stderr warn;
+events {}
+http {
+    include /etc/nginx/mime.types;
+    access_log /dev/stdout;
+    client_body_temp_path /tmp/client; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fcgi; uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
+    server { listen 8080; root /usr/share/nginx/html; }
+}
+EOF
+COPY --from=site --chown=nginx:nginx /site /usr/share/nginx/html
+USER nginx
+EXPOSE 8080
+HEALTHCHECK --interval=200ms --timeout=2s CMD wget -qO- http://127.0.0.1:8080/ || curl -fs http://127.0.0.1:8080/
+CMD ["nginx", "-g", "daemon off;"]
+"""
+
+
+@pytest.mark.needs("nginx", "busybox", "curl")
+async def test_a_better_dockerfile_pinned_small_and_not_root(shop: Workshop, halab_home: Path) -> None:
+    (shop.context / "index.html").write_text("version @VERSION@\n")
+    image = await shop.build(GOOD, "my-nginx:1.1", arguments={"VERSION": "1.1"})
+    assert (image.user, sorted(image.config["ExposedPorts"])) == ("nginx", ["80/tcp", "8080/tcp"])
+    engine = EmbeddedEngine(halab_home)
+    row = engine.run(ContainerSpec("my-nginx:1.1", ports=(Port.parse("0:8080"),)))
+    try:
+        async with asyncio.timeout(20):
+            while engine.container(row.id).health != "healthy":
+                await asyncio.sleep(0.05)
+        address = row.ports[0].partition("->")[0]
+        answer = await asyncio.to_thread(urllib.request.urlopen, f"http://{address}/")
+        assert answer.read() == b"version 1.1\n"
+    finally:
+        engine.remove_container(row.id, force=True)

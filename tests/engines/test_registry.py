@@ -9,7 +9,7 @@ import pytest
 
 from halab.errors import ImageError
 from halab.images import ImageStore, archive, oci
-from halab.images.embedded import provide
+from halab.images.provide import provide
 from halab.images.registry import client
 from halab.images.registry.manage import Registries, Running
 from halab.images.store import Layer

@@ -13,7 +13,8 @@ from halab.errors import MachineError, UsageError
 from halab.images.build.builder import Request
 from halab.images.build.events import Event, line, size
 from halab.images.containers.spec import ContainerSpec, Port, Restart, Volume
-from halab.images.embedded import EmbeddedEngine, provide
+from halab.images.embedded import EmbeddedEngine
+from halab.images.provide import provide
 from halab.images.registry.manage import Registries, Running
 from halab.images.types import Built, ContainerRow, Engine, HistoryRow
 

@@ -69,6 +69,7 @@ def image() -> None:
 @click.option("--secret", "secrets", multiple=True, help="id=NAME,src=FILE for RUN --mount=type=secret.")
 @click.option("--target", default="", help="Build only up to this stage.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the image's id.")
 @engine_option
 @json_option
 def build(
@@ -80,6 +81,7 @@ def build(
     secrets: tuple[str, ...],
     target: str,
     no_cache: bool,
+    quiet: bool,
     engine_name: str,
     as_json: bool,
 ) -> None:
@@ -101,9 +103,11 @@ def build(
         cache=not no_cache,
     )
     say: Callable[[str], None] = _note if as_json else click.echo
-    built = api.engine(engine_name).build(request, lambda event: say(api.line(event)))
+    built = api.engine(engine_name).build(request, lambda event: None if quiet else say(api.line(event)))
     if as_json:
         _emit(asdict(built))
+    elif quiet:
+        click.echo(built.image_id)
 
 
 @image.command("ls")

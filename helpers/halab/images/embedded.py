@@ -235,20 +235,3 @@ class EmbeddedEngine:
                 break
             item = self._containers.records.read(item.directory)
         return row(item)
-
-
-def provide(store: ImageStore, reference: str, policy: str = "IfNotPresent", *, home: Path | None = None) -> Image:
-    """What a node agent calls before it starts a container; ``policy`` is Kubernetes' imagePullPolicy.
-
-    Names on a registry that is up are pulled (Always: asked again each time); other names come from the store or the built-in bases, because a
-    machine without Docker Hub cannot ask it. Raises ImageError. Blocks on the network: call it in a thread for registries.
-    """
-    parsed = Reference.parse(reference)
-    if policy == "Never":
-        if not store.contains(reference):
-            raise ImageError(f"Container image {reference!r}", "is not present with pull policy of Never")
-        return store.resolve(reference)
-    remote = parsed.registry != "docker.io" and client.is_local(parsed.registry)
-    if remote and (policy == "Always" or not store.contains(reference)):
-        return client.pull(store, reference, lambda _: None, home=home)
-    return store.resolve(reference)

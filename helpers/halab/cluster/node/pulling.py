@@ -1,6 +1,7 @@
 """Getting a container's image: pull policy, events and back-off as kubelet has them, over the machine's image store.
 
-Nothing is downloaded here: the store holds what was built, loaded or pulled, and makes its base images from this machine's programs.
+The store holds what was built or loaded, and makes its base images from this machine's programs; names on a registry of this machine
+(127.x.y.z:PORT/...) are pulled from there, or from its mirrors.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from halab.cluster.kube.types import Obj
 from halab.errors import ImageError
+from halab.images import ImageStore
+from halab.images.provide import from_registry, pull
 
 from .backoff import Backoff
 
@@ -79,6 +82,11 @@ class Puller:
                 message += f": {known}"
             raise PullFailed("ImagePullBackOff", message, remaining)
         event("Normal", "Pulling", f'Pulling image "{name}"')
+        if from_registry(name):
+            try:
+                found, error = await asyncio.to_thread(pull, cast(ImageStore, self.store), name), None
+            except ImageError as caught:
+                found, error = None, caught
         if error is not None:
             event("Warning", "Failed", f'Failed to pull image "{name}": {error}')
             self.backoff.next(key, now, now)

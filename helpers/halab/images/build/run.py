@@ -13,10 +13,11 @@ from pathlib import Path
 
 from halab.errors import ImageError
 from halab.images import layers
+from halab.images.borrow import SYSTEM_PATH
 from halab.images.layers import Entry
 from halab.images.packages import dpkg, pool
 from halab.images.rootfs import RootView
-from halab.sandbox import Mount, SandboxSpec, StartError, User, launch, upper_trees
+from halab.sandbox import Mount, SandboxSpec, StartError, User, capabilities, launch, upper_trees
 
 # What a sandbox itself puts into the tree; never part of an image.
 _SANDBOX_FILES = {
@@ -68,9 +69,14 @@ async def run(
     lent: dict[str, pool.Package] = {}
     if view.host:
         lent = await asyncio.to_thread(pool.write, pool.candidates(script), tools, command.provided)
+    environment = dict(command.environment)
+    if capabilities().mode == "none" and view.host:
+        # Nothing can be laid over the machine's files: the package manager is found by PATH and told where it works.
+        environment |= {"HALAB_TOOLS": str(tools), "HALAB_ROOT": str(upper)}
+        environment["PATH"] = f"{tools}/usr/bin:{environment.get('PATH', SYSTEM_PATH)}"
     spec = SandboxSpec(
         argv=command.argv,
-        env=command.environment,
+        env=environment,
         cwd=command.directory,
         user=command.user,
         layers=[*([tools] if view.host else []), *below],

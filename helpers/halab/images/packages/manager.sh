@@ -2,9 +2,12 @@
 # apt-get, apt and apk inside a build without network: packages are lent by the machine on which the image is built.
 # What can be installed was put under /usr/lib/halab/packages before this step; words and exit statuses are those of the real programs.
 
-pool=/usr/lib/halab/packages
+# Where a sandbox cannot lay files over the machine's, HALAB_TOOLS and HALAB_ROOT say where packages are and where they go.
+
+pool=${HALAB_TOOLS:-}/usr/lib/halab/packages
+root=${HALAB_ROOT:-}
 name=${0##*/}
-lists=/var/lib/apt/lists
+lists=$root/var/lib/apt/lists
 yes=no
 quiet=no
 fetched=no
@@ -27,16 +30,16 @@ say() { [ "$quiet" = yes ] || printf '%s\n' "$*"; }
 note() { say "(halab: no network here; packages are borrowed from the machine that builds this image)"; }
 
 record() { # package version
-    mkdir -p /var/lib/dpkg/info
+    mkdir -p "$root/var/lib/dpkg/info"
     printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: %s\nDescription: borrowed from the building machine\n\n' \
-        "$1" "$2" >> /var/lib/dpkg/status
-    (cd "$pool/$1/files" && find . -mindepth 1 | cut -c2-) > "/var/lib/dpkg/info/$1.list"
+        "$1" "$2" >> "$root/var/lib/dpkg/status"
+    (cd "$pool/$1/files" && find . -mindepth 1 | cut -c2-) > "$root/var/lib/dpkg/info/$1.list"
 }
 
-have() { [ -f "/var/lib/dpkg/info/$1.list" ]; }
+have() { [ -f "$root/var/lib/dpkg/info/$1.list" ]; }
 
 put() { # package
-    if [ -n "$(ls -A "$pool/$1/files")" ]; then cp -af "$pool/$1/files/." / || exit 100; fi
+    if [ -n "$(ls -A "$pool/$1/files")" ]; then cp -af "$pool/$1/files/." "$root/" || exit 100; fi
     record "$1" "$(cat "$pool/$1/version")"
 }
 
@@ -123,8 +126,8 @@ remove() {
     for item in $packages; do
         have "$item" || continue
         say "Removing $item ..."
-        while read -r file; do if [ -f "$file" ] || [ -L "$file" ]; then rm -f "$file"; fi; done < "/var/lib/dpkg/info/$item.list"
-        rm -f "/var/lib/dpkg/info/$item.list"
+        while read -r file; do if [ -f "$root$file" ] || [ -L "$root$file" ]; then rm -f "$root$file"; fi; done < "$root/var/lib/dpkg/info/$item.list"
+        rm -f "$root/var/lib/dpkg/info/$item.list"
     done
 }
 
