@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cluster.api_alone import START_SECONDS, api_server
+from cluster.bare_cluster import make
 from halab.cluster.client import Client
 from halab.cluster.dataplane.main import run
 from halab.cluster.kube.kinds import ENDPOINT_SLICES, NODES, SERVICES
@@ -162,3 +163,10 @@ async def plane(cluster: ClusterConfig) -> AsyncIterator[Plane]:
     client.close()
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> tuple[str, str]:
+    """PEM chain and key of a certificate that somebody signed."""
+    config = make(tmp_path / "pki" / "test", 7)
+    return config.certificate.read_text(), config.key.read_text()
