@@ -22,22 +22,13 @@ _OPEN: Obj = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 @dataclass(frozen=True, slots=True)
-class ScalePaths:
-    """Where a custom resource's scale subresource finds its numbers, as paths of names."""
-
-    replicas: tuple[str, ...]
-    status_replicas: tuple[str, ...]
-    selector: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Version:
     """One served version: its schema as given and as a tree, and what its subresources say."""
 
     kind: Kind
     raw: Obj
     node: Node
-    scale: ScalePaths | None = None
+    scale: Obj = field(default_factory=dict)
     selectable: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -78,7 +69,7 @@ def register(definition: Obj) -> list[Kind]:
         raw = (given.get("schema") or {}).get("openAPIV3Schema") or _OPEN
         node = _root(raw)
         selectable = frozenset(item["jsonPath"].lstrip(".") for item in given.get("selectableFields") or ())
-        _versions[_key(kind)] = Version(kind, raw, node, _scale(given), selectable)
+        _versions[_key(kind)] = Version(kind, raw, node, dict((given.get("subresources") or {}).get("scale") or {}), selectable)
         schema.register(kind, node)
         table.register(kind, layout(given.get("additionalPrinterColumns")))
     return kinds
@@ -102,10 +93,10 @@ def openapi_schema(kind: Kind) -> Obj:
     return version.raw if version else _OPEN
 
 
-def scale_paths(kind: Kind) -> ScalePaths | None:
-    """Where the scale subresource finds its numbers; None without one."""
+def scale_paths(kind: Kind) -> Obj:
+    """``specReplicasPath``, ``statusReplicasPath`` and ``labelSelectorPath`` of the scale subresource; empty without one."""
     version = version_of(kind)
-    return version.scale if version else None
+    return version.scale if version else {}
 
 
 def selectable_fields(kind: Kind) -> frozenset[str]:
@@ -206,19 +197,6 @@ def _subresources(version: Obj) -> tuple[Subresource, ...]:
     if given.get("status") is not None:
         found.append(STATUS)
     return tuple(found)
-
-
-def _scale(version: Obj) -> ScalePaths | None:
-    scale = (version.get("subresources") or {}).get("scale")
-    if scale is None:
-        return None
-    return ScalePaths(
-        _names(scale["specReplicasPath"]), _names(scale["statusReplicasPath"]), _names(scale.get("labelSelectorPath", ""))
-    )
-
-
-def _names(path: str) -> tuple[str, ...]:
-    return tuple(part for part in path.split(".") if part)
 
 
 # --- schemas as nodes ------------------------------------------------------------------------------------------------------------
