@@ -50,7 +50,9 @@ def _starts(mode: Mode) -> bool:
         os.write(spec, records(pairs))
         os.lseek(spec, 0, os.SEEK_SET)
         # The container is cloned as our own child, so it is waited for by the pid that the launcher tells.
-        code = subprocess.run([tools.launcher, str(spec), str(status)], pass_fds=(spec, status), check=False, stdin=subprocess.DEVNULL).returncode
+        code = subprocess.run(
+            [tools.launcher, str(spec), str(status)], pass_fds=(spec, status), check=False, stdin=subprocess.DEVNULL
+        ).returncode
         text = os.pread(status, 4096, 0).decode()
         for line in text.splitlines():
             if line.startswith("pid ") and mode != "none":
@@ -86,7 +88,11 @@ def _cgroup() -> tuple[Path | None, int]:
         for candidate in (root / entries[""].strip("/"), root):
             control = candidate / "cgroup.subtree_control"
             try:
-                if "memory" in control.read_text().split() and os.access(candidate, os.W_OK) and os.access(candidate / "cgroup.procs", os.W_OK):
+                if (
+                    "memory" in control.read_text().split()
+                    and os.access(candidate, os.W_OK)
+                    and os.access(candidate / "cgroup.procs", os.W_OK)
+                ):
                     return candidate, 2
             except OSError:
                 continue

@@ -118,7 +118,9 @@ async def pause(*, survive: bool = False) -> Sandbox | None:
     if capabilities().mode == "none":
         return None
     spec = SandboxSpec(argv=["pause"], survive=survive)
-    return await _start(spec, join=None, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, hold=True)
+    return await _start(
+        spec, join=None, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, hold=True
+    )
 
 
 def _paths(spec: SandboxSpec, upper: Path) -> Iterator[str]:
@@ -148,7 +150,9 @@ def _write(root: Path, files: Mapping[str, str]) -> None:
         path.write_text(text)
 
 
-def _prepare(spec: SandboxSpec, join: Sandbox | None, hold: bool) -> tuple[list[tuple[str, ...]], str | None, list[Callable[[], None]]]:
+def _prepare(
+    spec: SandboxSpec, join: Sandbox | None, hold: bool
+) -> tuple[list[tuple[str, ...]], str | None, list[Callable[[], None]]]:
     """The launcher's records, the path of the shim's settings if they lie outside, and what is to be cleaned up at the end."""
     machine, tools = capabilities(), programs()
     clean: list[Callable[[], None]] = []
@@ -195,9 +199,12 @@ def _prepare(spec: SandboxSpec, join: Sandbox | None, hold: bool) -> tuple[list[
                 pairs.append(("hostname", spec.hostname))
             pairs += [("base", str(tools.base)), ("shim", str(tools.shim))]
             pairs += [("layer", str(layer)) for layer in spec.layers]
-            pairs += [("hostpath", str(path)) for path in spec.host_paths]
+            pairs += [("hostpath", os.path.realpath(path)) for path in spec.host_paths]
             pairs += [("file", name, text) for name, text in files.items()]
-            pairs += [("mount", "ro" if mount.read_only else "rw", str(mount.source), mount.target) for mount in spec.mounts]
+            pairs += [
+                ("mount", "ro" if mount.read_only else "rw", os.path.realpath(mount.source), mount.target)
+                for mount in spec.mounts
+            ]
             if spec.share_pid_with:
                 pairs.append(("sharepid", str(spec.share_pid_with)))
             if spec.read_only_root:
@@ -210,7 +217,11 @@ def _prepare(spec: SandboxSpec, join: Sandbox | None, hold: bool) -> tuple[list[
     pairs += [("group", str(group)) for group in dict.fromkeys((spec.user.gid, *spec.user.groups))]
     pairs += [("limit", str(number), str(value)) for number, value in spec.limits.items()]
     pairs += [("cgroup", f"{directory}/cgroup.procs") for directory in spec.cgroups]
-    pairs += [("flag", name) for name, on in (("nonewprivs", spec.no_new_privileges), ("tty", spec.terminal), ("survive", spec.survive)) if on]
+    pairs += [
+        ("flag", name)
+        for name, on in (("nonewprivs", spec.no_new_privileges), ("tty", spec.terminal), ("survive", spec.survive))
+        if on
+    ]
     return pairs, settings, clean
 
 

@@ -23,6 +23,7 @@ class File:
 def write(directory: Path, files: Mapping[str, File], group: int | None = None) -> bool:
     """Bring ``directory`` to these files (relative paths). False if they were all there already, unchanged."""
     directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o777)  # whatever the umask: the container's user must get in
     current = directory / "..data"
     if current.exists() and _same(current, files):
         return False
@@ -32,7 +33,9 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
     version.chmod(0o755)
     for name, file in files.items():
         path = version / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(path.relative_to(version).parents[:-1]):
+            (version / folder).mkdir(exist_ok=True)
+            (version / folder).chmod(0o755)
         path.write_bytes(file.content)
         mode = file.mode
         if group is not None:

@@ -61,7 +61,8 @@ def container_status(pod: Obj, container: Obj, record: Record, *, has_init: bool
     run = record.run
     if run is not None:
         status["state"] = _state(run)
-        if record.last is not None:
+        # A container that has ended for good keeps one dead run: itself (kubelet removes the older one).
+        if record.last is not None and (run.state != "exited" or should_restart(pod, record)):
             status["lastState"] = _terminated(record.last)
         status["restartCount"] = run.attempt
         status["image"], status["imageID"] = run.image, run.image_id

@@ -145,7 +145,8 @@ class Volumes:
         if not path.is_relative_to(volume.resolve()):
             raise VolumeError(f'subPath "{sub}" leaves its volume')
         if not path.exists():
-            path.mkdir(parents=True, mode=0o755)
+            path.mkdir(parents=True)
+            path.chmod(0o755)
             if self._group is not None:
                 os.chown(path, -1, self._group)
                 path.chmod(0o2775)
@@ -166,9 +167,9 @@ def host_path(path: Path, kind: str) -> Path:
     if kind in ("DirectoryOrCreate", "") and not path.exists():
         if kind or not path.parent.exists():
             path.mkdir(parents=True, exist_ok=True)
-            path.chmod(0o755)
         else:
             path.mkdir(exist_ok=True)
+        path.chmod(0o755)
     elif kind == "FileOrCreate" and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o644)

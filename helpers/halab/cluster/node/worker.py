@@ -34,7 +34,9 @@ from .volumes import Volumes
 log = logging.getLogger(__name__)
 
 VOLUME_RETRY = (0.5, 122.0)
-HELD_SECONDS = 1.0  # between the last status and the final deletion of a pod that a finalizer keeps anyway
+# A deletion takes a moment even if the program ends at once (kubelet's takes a second or two), so that those who wait for the end of a
+# pod see it happen; a pod that finalizers keep is given the time to lose them.
+LEAST_SECONDS, HELD_SECONDS = 0.5, 1.0
 BACKOFF_EVENTS = 12.0  # how often a waiting container's BackOff event is repeated
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
@@ -62,8 +64,14 @@ class PodWorker:
         self._wake.set()
         self._wake_at: float | None = None
         self._ending = asyncio.Event()
+        self._ending_since = 0.0
         self._stale = False  # a volume's source changed
         self._volume_delay = VOLUME_RETRY[0]
+        if meta.get("deletionTimestamp"):
+            self.end()
+        status = pod.get("status") or {}
+        if status.get("phase") == "Failed" and status.get("reason"):
+            self.verdict = (status["reason"], status.get("message", ""))
         self.task = asyncio.create_task(self._live(), name=f"pod-{self.namespace}/{self.name}")
 
     # What others tell the worker
@@ -89,6 +97,8 @@ class PodWorker:
 
     def end(self) -> None:
         self.stopper.shorten()
+        if not self._ending.is_set():
+            self._ending_since = time.monotonic()
         self._ending.set()
         self.wake()
 
@@ -319,6 +329,8 @@ class PodWorker:
         if self.sandbox is not None:
             await self.node.runtime.close_pod(self.sandbox)
         self.record.sandbox_ready = False
+        if self._ending.is_set() and not self.removed:
+            await asyncio.sleep(max(0.0, self._ending_since + LEAST_SECONDS - time.monotonic()))
         self.publish(terminal=True)
         await self.publisher.settled()
         for kind, name in references(self.pod):
@@ -328,11 +340,20 @@ class PodWorker:
         self.node.restarts.forget(self.uid)
         self.node.puller.forget(self.uid)
 
+    async def _held(self) -> None:
+        """A pod with finalizers cannot go anyway: wait for them a moment, so that the deletion is not asked for too early."""
+        try:
+            async with asyncio.timeout(HELD_SECONDS):
+                while self.pod["metadata"].get("finalizers") and not self.removed:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except TimeoutError:
+            pass
+
     async def _delete(self) -> None:
         """The object goes, then the files (logs are read until the object is gone)."""
         if not self.removed and not self.publisher.gone:
-            if self.pod["metadata"].get("finalizers"):
-                await asyncio.sleep(HELD_SECONDS)
+            await self._held()
             delay = 0.1
             while not self.removed:
                 try:

@@ -20,6 +20,8 @@
 static const char *HOST_NAMES[] = {"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", NULL};
 static const char *OWN_DIRECTORIES[] = {"proc", "sys", "dev", "run", "root", "home", "mnt", "media", "srv", "opt", "usr", "etc", "var", "var/log", "var/lib",
                                         "var/cache", "var/spool", "var/www", "run/lock", ".halab", NULL};
+#define OLD_ROOT ".halab/old" /* where the host's root hangs until the volumes are mounted */
+
 static const char *DEVICES[] = {"null", "zero", "full", "random", "urandom", "tty", NULL};
 
 void make_directories(const char *path, mode_t mode) {
@@ -182,7 +184,8 @@ void build_root(const struct spec *spec) {
     /* A recursive bind of a volume below base would see this tmpfs only in this namespace. */
     if (mount("tmpfs", spec->base, "tmpfs", 0, options) < 0) fail("mount", spec->base);
     if (chdir(spec->base) < 0) fail("chdir", spec->base);
-    if (mkdir("root", 0755) || mkdir("l", 0755) || mkdir("skel", 0755) || mkdir("rt", 0755) || mkdir("rt/etc", 0755) || mkdir("up", 0755))
+    if (mkdir("root", 0755) || mkdir("l", 0755) || mkdir("skel", 0755) || mkdir("rt", 0755) || mkdir("rt/etc", 0755) || mkdir("rt/.halab", 0755) ||
+        mkdir("rt/.halab/old", 0755) || mkdir("up", 0755))
         fail("mkdir", spec->base);
     skeleton();
     for (int i = 0; i < spec->file_count; i++) write_file("rt", &spec->files[i]);
@@ -194,32 +197,31 @@ void build_root(const struct spec *spec) {
     for (int i = 0; i < spec->layer_count; i++) lowers[count++] = spec->layers[i];
     if (spec->host_files) lowers[count++] = root_lowers[1];
     else {
-        mkdir("rt/proc", 0755), mkdir("rt/sys", 0755), mkdir("rt/dev", 0755), mkdir("rt/.halab", 0755);
+        mkdir("rt/proc", 0755), mkdir("rt/sys", 0755), mkdir("rt/dev", 0755);
         mkdir("rt/tmp", 01777), chmod("rt/tmp", 01777);
         if (count == 1) lowers[count++] = "../l";
     }
     overlay("root", lowers, count, upper, "root", spec->user_namespace);
     if (spec->host_files)
         for (const char **name = HOST_NAMES; *name; name++) lay_over_host(spec, *name, upper);
-    for (int i = 0; i < spec->host_path_count; i++) {
-        snprintf(path, sizeof path, "root%s", spec->host_paths[i]);
-        bind(spec->host_paths[i], path, true);
-    }
     if (spec->shim) bind(spec->shim, "root/.halab/libhalab.so", false);
     if (mount("proc", "root/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && mount("/proc", "root/proc", NULL, MS_BIND | MS_REC, NULL) < 0)
         fail("mount", "/proc");
     if (mount("/sys", "root/sys", NULL, MS_BIND | MS_REC, NULL) < 0) fail("mount", "/sys");
     devices();
-    for (int i = 0; i < spec->mount_count; i++) {
-        snprintf(path, sizeof path, "root%s", spec->mounts[i].target);
-        bind(spec->mounts[i].source, path, spec->mounts[i].read_only);
-    }
     if (spec->hostname && sethostname(spec->hostname, strlen(spec->hostname)) < 0) fail("sethostname", spec->hostname);
-    if (spec->cwd) {
-        snprintf(path, sizeof path, "root%s", spec->cwd);
-        if (access(path, F_OK) < 0) make_directories(path, 0755);
+    if (chdir("root") < 0 || syscall(SYS_pivot_root, ".", OLD_ROOT) < 0 || chdir("/") < 0) fail("pivot_root", spec->base);
+    /* From inside: a link such as /var/run -> /run must lead to the container's own /run, never to the host's. */
+    for (int i = 0; i < spec->host_path_count; i++) {
+        snprintf(path, sizeof path, "/" OLD_ROOT "%s", spec->host_paths[i]);
+        bind(path, spec->host_paths[i], true);
     }
-    if (chdir("root") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) fail("pivot_root", spec->base);
+    for (int i = 0; i < spec->mount_count; i++) {
+        snprintf(path, sizeof path, "/" OLD_ROOT "%s", spec->mounts[i].source);
+        bind(path, spec->mounts[i].target, spec->mounts[i].read_only);
+    }
+    if (umount2("/" OLD_ROOT, MNT_DETACH) < 0) fail("umount", OLD_ROOT);
+    if (spec->cwd && access(spec->cwd, F_OK) < 0) make_directories(spec->cwd, 0755);
     if (spec->read_only_root) {
         make_read_only("/");
         for (const char **name = HOST_NAMES; *name; name++) {

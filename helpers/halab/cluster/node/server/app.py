@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 from halab.aio.http import Receive, Scope, Send
 from halab.cluster.client import seconds_of
+from halab.cluster.kube.types import Obj
 from halab.cluster.node import logs
 from halab.cluster.node.node import private_localhost
 from halab.cluster.node.records import Record, specs_of
@@ -23,7 +24,7 @@ from halab.cluster.node.status import pod_status
 
 from .commands import attach, execute
 from .forward import Forwarder
-from .remote import open_session
+from .remote import failure, open_session
 
 if TYPE_CHECKING:
     from halab.cluster.node.agent import Agent
@@ -70,6 +71,11 @@ def log_options(query: Query, now: float) -> logs.LogOptions:
     )
 
 
+def upgrade_refused(message: str) -> Obj:
+    """What a WebSocket client is told, on its error channel, whose exec or attach cannot begin."""
+    return failure(f"Internal error occurred: unable to upgrade connection: {message}")
+
+
 class Server:
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -81,6 +87,12 @@ class Server:
         try:
             await self._route(scope, send, headers)
         except Refused as refused:
+            take_over = scope["extensions"].get("halab.upgrade")
+            if take_over is not None and headers.get("upgrade", "").lower() == "websocket" and refused.status != 401:
+                # Behind a real API server the WebSocket is open by the time the kubelet refuses.
+                session = await open_session(await take_over(), headers, set())
+                await session.finish(upgrade_refused(refused.message))
+                return
             await _answer(send, refused.status, refused.message.encode(), "text/plain; charset=utf-8")
 
     def _authorized(self, headers: dict[str, str]) -> bool:
