@@ -152,3 +152,16 @@ def test_a_health_check_is_told(engine: EmbeddedEngine, tmp_path: Path) -> None:
     eventually(lambda: engine.container(row.id).health == "healthy")
     eventually(lambda: engine.container(row.id).health == "unhealthy")
     assert "(unhealthy)" in engine.container(row.id).status
+
+
+@pytest.mark.needs("nginx")
+def test_exec_runs_beside_the_program(engine: EmbeddedEngine, capfd: pytest.CaptureFixture[str]) -> None:
+    row = engine.run(ContainerSpec("nginx:1.22", environment={"COLOUR": "blue"}))
+    code = engine.execute(row.id, ["sh", "-c", "echo $COLOUR; cat /proc/1/comm; test -e /usr/share/nginx/html/index.html; exit 4"])
+    assert code == 4
+    assert capfd.readouterr().out == "blue\nnginx\n"
+    with pytest.raises(ImageError, match="executable file not found"):
+        engine.execute(row.id, ["no-such-program"])
+    engine.stop(row.id)
+    with pytest.raises(ImageError, match="is not running; start it"):
+        engine.execute(row.id, ["true"])

@@ -353,6 +353,15 @@ def logs(container: str, follow: bool, tail: int | None, engine_name: str) -> No
         click.echo(text, nl=False, err=stream == "stderr")
 
 
+@image.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("container")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@engine_option
+def execute(container: str, command: tuple[str, ...], engine_name: str) -> None:
+    """Run one more program in a running container."""
+    sys.exit(api.engine(engine_name).execute(container, command))
+
+
 @image.command()
 @click.argument("containers", nargs=-1, required=True)
 @click.option("-t", "--time", "grace", type=float, default=10.0, show_default=True, help="Seconds before it is killed.")

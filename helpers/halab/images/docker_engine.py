@@ -293,6 +293,18 @@ class DockerEngine:
             if err:
                 yield "stderr", err.decode(errors="replace")
 
+    def execute(self, word: str, command: Sequence[str]) -> int:
+        """Run a program inside and print what it says; its exit status."""
+        import sys
+
+        item = self._container(word)
+        run = self.client.api.exec_create(item.id, list(command))
+        for out, err in self.client.api.exec_start(run["Id"], stream=True, demux=True):
+            for data, stream in ((out, sys.stdout), (err, sys.stderr)):
+                if data:
+                    stream.write(data.decode(errors="replace"))
+        return int(self.client.api.exec_inspect(run["Id"])["ExitCode"])
+
     def stop(self, word: str, grace: float = 10.0) -> ContainerRow:
         item = self._container(word)
         item.stop(timeout=int(grace))

@@ -13,6 +13,7 @@ from halab.images import archive, garbage, oci
 from halab.images.build.builder import Request, build
 from halab.images.build.events import Listener
 from halab.images.containers import logs
+from halab.images.containers.execute import execute
 from halab.images.containers.manage import Containers
 from halab.images.containers.records import Container
 from halab.images.containers.signals import signal_number
@@ -212,6 +213,12 @@ class EmbeddedEngine:
             return item.directory.exists() and self._containers.records.read(item.directory).running
 
         return alive
+
+    def execute(self, word: str, command: Sequence[str]) -> int:
+        """Run a program inside, on the caller's own streams; its exit status."""
+        item = self._containers.find(word)
+        image = self.store.load(item.image_digest, Reference.parse(item.image))
+        return portal.run(execute(item, image, command, stdin=0, stdout=1, stderr=2))
 
     def stop(self, word: str, grace: float = 10.0) -> ContainerRow:
         return row(self._containers.stop(word, grace))

@@ -165,9 +165,9 @@ def _unchanged(path: str, entry: Entry, found: dict[str, Entry], view: RootView)
 
 
 def _borrowed(entries: Sequence[Entry], lent: dict[str, pool.Package]) -> tuple[str, ...]:
-    """The packages that the step really installed, told by the lists that the package manager left."""
+    """The packages that the step really installed, told by the lists that the package manager left; what they pulled in is not named."""
     paths = {entry.path for entry in entries}
-    return tuple(part for name, item in lent.items() if f"var/lib/dpkg/info/{name}.list" in paths for part in item.parts)
+    return tuple(f"{name} {item.version}" for name, item in lent.items() if f"var/lib/dpkg/info/{name}.list" in paths)
 
 
 def lending_state(command: str) -> str:

@@ -104,6 +104,7 @@ class Monitor:
                     oci.timestamp(),
                     "",
                 )
+                self.state.settings = self.sandbox.settings or ""
                 self.save()
                 if first:
                     tell(ready, "ok")

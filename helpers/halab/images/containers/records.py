@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import time
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +82,7 @@ class State:
     finished: str = ""
     address: str = ""
     health: str = ""
+    settings: str = ""  # where the sandbox has no mount namespace: the file of its preloaded library's settings
     ports: list[list[Any]] = field(default_factory=list)  # host ip, host port (as really bound), container port
 
 
@@ -136,6 +138,9 @@ class Records:
     def __init__(self, root: Path) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in root.glob(".*"):  # half-made or half-removed by a process that was killed
+            if time.time() - path.stat().st_mtime > 60:
+                layers.remove_tree(path)
 
     def create(self, spec: ContainerSpec, digest: str, command: tuple[str, ...], created: str) -> Container:
         """A new directory, complete when it appears. Raises ImageError when the name is taken or unusable."""
