@@ -17,20 +17,20 @@ COMMANDS = {
     "up": ("halab.cli.cluster:up", "Bring the cluster up and wait until its nodes are Ready."),
     "down": ("halab.cli.cluster:down", "Stop the cluster (--purge: forget it)."),
     "status": ("halab.cli.cluster:status", "Show the cluster, its nodes and its memory."),
-    "kubeconfig": ("halab.cli.cluster:kubeconfig", "Print the path of the cluster's kubeconfig."),
     "doctor": ("halab.cli.doctor:doctor", "Say what this machine can do, and what to type where it cannot."),
-    "lab": ("halab.cli.lab:lab", "Open JupyterLab on the course, with the cluster up."),
-    "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
+    "kubeconfig": ("halab.cli.cluster:kubeconfig", "Print the path of the cluster's kubeconfig."),
     "env": ("halab.cli.cluster:env", 'Print shell exports: eval "$(halab env)"'),
-    "image": ("halab.images.commands:image", "Build, run, save and push images and containers."),
+    "lab": ("halab.cli.lab:lab", "Open JupyterLab on the course, with the cluster up."),
+    "course": ("halab.course.commands:course", "Run the solved notebooks headless, with a report."),
     "labs": ("halab.course.commands:labs", "List the labs and how far you are."),
     "start": ("halab.course.commands:start", "Set a lab's scene."),
     "check": ("halab.course.commands:check", "Check a lab's tasks by behaviour."),
     "hint": ("halab.course.commands:hint", "A hint, from what is the case now."),
     "reset": ("halab.course.commands:reset", "Set a lab back to its beginning."),
     "solve": ("halab.course.commands:solve", "Play a lab's solution."),
-    "course": ("halab.course.commands:course", "Run the solved notebooks headless, with a report."),
     "load": ("halab.traffic.commands:load", "Send requests at a constant rate and count the answers."),
+    "image": ("halab.images.commands:image", "Build, run, save and push images and containers."),
+    "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
 }
 
 
@@ -43,7 +43,9 @@ def cli() -> None:
 def main() -> None:
     """The console script: every deliberate error becomes one line on standard error and its exit status."""
     try:
-        cli.main(standalone_mode=False)
+        status = cli.main(standalone_mode=False)
+        if isinstance(status, int) and status:
+            sys.exit(status)
     except HalabError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)
