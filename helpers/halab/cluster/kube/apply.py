@@ -27,19 +27,9 @@ from halab.cluster.kube.managed_fields import (
 )
 from halab.cluster.kube.schema import Node
 from halab.cluster.kube.status import ApiError, apply_conflict, bad_request, unclassified
-from halab.cluster.kube.typed import (
-    ABSENT,
-    Comparison,
-    KeyProblem,
-    Shape,
-    compare,
-    merge,
-    problems,
-    remove,
-    shape_of,
-    to_set,
-    with_named_fields,
-)
+from halab.cluster.kube.typed import ABSENT, Comparison, KeyProblem, Shape, compare, shape_of, to_set
+from halab.cluster.kube.typed_check import problems
+from halab.cluster.kube.typed_merge import merge, remove, with_named_fields
 from halab.cluster.kube.types import Obj
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

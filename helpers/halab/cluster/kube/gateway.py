@@ -280,8 +280,7 @@ def _listener() -> Obj:
                 ),
             ),
         },
-        **{"x-kubernetes-map-type": "atomic"},
-    )
+    ) | {"x-kubernetes-map-type": "atomic"}
     namespaces = _object(
         "Namespaces from which routes may attach.",
         {"from": _text("All, Selector or Same.", enum=["All", "Selector", "Same"], default="Same"), "selector": selector},

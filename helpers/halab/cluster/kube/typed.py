@@ -1,18 +1,16 @@
 """Objects seen through their schema as trees of owned fields: what server-side apply and the tracking of managers compute with.
 
 The schema says which lists are maps by key (``k:``), which are sets (``v:``), and what is atomic, that is, owned as a whole. This module
-validates, compares, merges and prunes values in those terms, following sigs.k8s.io/structured-merge-diff; ``fieldset`` holds the sets' algebra.
+turns values into sets and compares them in those terms, following sigs.k8s.io/structured-merge-diff; ``fieldset`` holds the sets' algebra, ``typed_merge``
+merges and prunes, ``typed_check`` validates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from halab.cluster.kube.fieldset import SELF, FieldSet, element_text, is_member, key_element, union, value_element
-from halab.cluster.kube.gotext import quote
+from halab.cluster.kube.fieldset import SELF, FieldSet, key_element, union, value_element
 from halab.cluster.kube.schema import Node
-from halab.cluster.kube.strategic import go_text
 
 ABSENT: Any = object()
 _LEAF: FieldSet = {}
@@ -50,13 +48,13 @@ class Shape:
             if node.additional is not None:
                 self.element = shape_of(node.additional)
             elif node.preserve_unknown:
-                self.element = _DEDUCED
+                self.element = DEDUCED_SHAPE
         elif not node.preserve_unknown or (not node.type and node.raw is None):
             self.kind, self.atomic = UNTYPED, True
 
     def _list(self, node: Node) -> None:
         self.kind, self.atomic = LIST, True
-        self.element = shape_of(node.items) if node.items is not None else _DEDUCED
+        self.element = shape_of(node.items) if node.items is not None else DEDUCED_SHAPE
         if node.list_type in ("map", "set"):
             self.atomic, self.keys = False, tuple(node.list_map_keys or ())
             members = (node.items.properties if node.items is not None else None) or {}
@@ -75,7 +73,7 @@ class Shape:
 
     def child(self, name: str) -> Shape:
         """The shape of whatever is under ``name``: a declared field, else the map's element, else anything."""
-        return self.field(name) or self.element or _DEDUCED
+        return self.field(name) or self.element or DEDUCED_SHAPE
 
 
 _shapes: dict[int, Shape] = {}
@@ -84,15 +82,15 @@ _shapes: dict[int, Shape] = {}
 def shape_of(node: Node | None) -> Shape:
     """The shape of a node, shared by all who ask. None stands for an unknown schema."""
     if node is None:
-        return _DEDUCED
+        return DEDUCED_SHAPE
     found = _shapes.get(id(node))
     if found is None or found._node is not node:
         found = _shapes[id(node)] = Shape(node)
     return found
 
 
-_DEDUCED = Shape(None)
-_DEDUCED.element = None
+DEDUCED_SHAPE = Shape(None)
+DEDUCED_SHAPE.element = None
 
 
 # --- path elements of lists ------------------------------------------------------------------------------------------------------
@@ -154,7 +152,7 @@ def whole(value: Any, shape: Shape) -> FieldSet:
         return result
     if isinstance(value, list) and value and shape.kind == LIST and not shape.atomic:
         result = {SELF: _LEAF}
-        element = shape.element or _DEDUCED
+        element = shape.element or DEDUCED_SHAPE
         for key, items in _indexed(shape, value).items():
             result[key] = whole(items[0], element) if len(items) == 1 else _LEAF
         return result
@@ -167,14 +165,14 @@ def to_set(value: Any, shape: Shape) -> FieldSet:
     if isinstance(value, dict) and shape.kind in (MAP, DEDUCED) and not shape.atomic:
         for name, item in value.items():
             declared = shape.field(name) if shape.kind == MAP else None
-            child = declared or shape.element or _DEDUCED
+            child = declared or shape.element or DEDUCED_SHAPE
             node = _claimed(item, child)
             if item is None or item == {} or declared is None:
                 node = {SELF: _LEAF, **node} if node else _LEAF
             if node is not None:
                 result["f:" + name] = node
     elif isinstance(value, list) and shape.kind == LIST and not shape.atomic:
-        element = shape.element or _DEDUCED
+        element = shape.element or DEDUCED_SHAPE
         for key, items in _indexed(shape, value).items():
             node = _claimed(items[0], element) if len(items) == 1 else _LEAF
             result[key] = {SELF: _LEAF, **node} if node else _LEAF
@@ -228,16 +226,16 @@ def _compare(old: Any, new: Any, shape: Shape, out: Comparison) -> bool:
         if not (isinstance(old, dict) and isinstance(new, dict)):
             return True
         kind = MAP
-    if kind == MAP and not shape.atomic and _nullable(old, dict) and _nullable(new, dict) and (old or new):
+    if kind == MAP and not shape.atomic and nullable(old, dict) and nullable(new, dict) and (old or new):
         _compare_maps(old or {}, new or {}, shape, out)
         return False
-    if kind == LIST and not shape.atomic and _nullable(old, list) and _nullable(new, list) and (old or new):
+    if kind == LIST and not shape.atomic and nullable(old, list) and nullable(new, list) and (old or new):
         _compare_lists(old, new, shape, out)
         return False
     return True
 
 
-def _nullable(value: Any, expected: type) -> bool:
+def nullable(value: Any, expected: type) -> bool:
     return value is None or isinstance(value, expected)
 
 
@@ -258,7 +256,7 @@ def _compare_maps(old: dict[str, Any], new: dict[str, Any], shape: Shape, out: C
 
 def _compare_lists(old: list[Any] | None, new: list[Any] | None, shape: Shape, out: Comparison) -> None:
     before, after = _indexed(shape, old), _indexed(shape, new)
-    element = shape.element or _DEDUCED
+    element = shape.element or DEDUCED_SHAPE
     for key in before.keys() | after.keys():
         former, items = before.get(key, []), after.get(key, [])
         if len(former) <= 1 and len(items) <= 1:
@@ -292,225 +290,3 @@ def _descend(key: str, old: Any, new: Any, shape: Shape, out: Comparison) -> Non
         out.modified[key] = below.modified
     if below.added:
         out.added[key] = below.added
-
-
-# --- merging and pruning ---------------------------------------------------------------------------------------------------------
-
-
-def merge(live: Any, applied: Any, shape: Shape) -> Any:
-    """``live`` with the applied value merged over it. Raises KeyProblem for applied lists with duplicate keys."""
-    kind = shape.kind
-    if kind == DEDUCED and isinstance(live, dict) and isinstance(applied, dict):
-        kind = MAP
-    if not shape.atomic:
-        if kind == MAP and _nullable(live, dict) and _nullable(applied, dict) and (live or applied):
-            result = dict(live) if live else {}
-            for name, value in (applied or {}).items():
-                former = result.get(name, ABSENT)
-                merged = (
-                    value
-                    if former is ABSENT and not isinstance(value, dict | list)
-                    else _merged(former, value, shape.child(name))
-                )
-                if merged is ABSENT:
-                    result.pop(name, None)
-                else:
-                    result[name] = merged
-            return result
-        if kind == LIST and _nullable(live, list) and _nullable(applied, list) and (live or applied):
-            return _merge_lists(live or [], applied or [], shape)
-    return applied
-
-
-def _merged(live: Any, applied: Any, shape: Shape) -> Any:
-    if live is ABSENT:
-        return applied
-    return merge(live, applied, shape)
-
-
-def _merge_lists(live: list[Any], applied: list[Any], shape: Shape) -> list[Any]:
-    """Both lists' order is kept as far as they agree; where they do not, the applied list's order wins. Live duplicates stay until they are applied."""
-    left = [(item_key(shape, item), item) for item in live]
-    right = [(item_key(shape, item), item) for item in applied]
-    mine = dict(right)
-    theirs: dict[str, Any] = {}
-    for key, item in left:
-        theirs[key] = ABSENT if key in theirs else item
-    element = shape.element or _DEDUCED
-    shared = [key for key, _ in right if key in theirs]
-    next_shared = 0
-    done: set[str] = set()
-    result: list[Any] = []
-
-    def take(key: str, item: Any) -> None:
-        former = theirs.get(key, ABSENT)
-        result.append(item if former is ABSENT else merge(former, item, element))
-        done.add(key)
-
-    i = j = 0
-    while i < len(left) or j < len(right):
-        if i < len(left) and j < len(right):
-            key = left[i][0]
-            if key == right[j][0]:
-                take(key, right[j][1])
-                i, j, next_shared = i + 1, j + 1, next_shared + 1
-                continue
-            if key in mine and next_shared < len(shared) and shared[next_shared] != key:
-                i += 1
-                continue
-        if i < len(left):
-            key = left[i][0]
-            if key not in mine:
-                result.append(left[i][1])
-                i += 1
-                continue
-            if key in done:
-                i += 1
-        if j < len(right):
-            key, item = right[j]
-            take(key, item)
-            j += 1
-            if next_shared < len(shared) and shared[next_shared] == key:
-                next_shared += 1
-    return result
-
-
-def remove(value: Any, unwanted: FieldSet, shape: Shape) -> Any:
-    """``value`` without the members of ``unwanted``; what is emptied by that is ABSENT."""
-    if not value or not unwanted or shape.atomic or not isinstance(value, dict | list):
-        return ABSENT if value and shape.atomic and isinstance(value, dict | list) else value
-    if isinstance(value, list):
-        if shape.kind != LIST:
-            return value
-        return _remove_items(value, unwanted, shape)
-    if shape.kind not in (MAP, DEDUCED):
-        return value
-    kept: dict[str, Any] = {}
-    for name, item in value.items():
-        node = unwanted.get("f:" + name)
-        if node is None:
-            kept[name] = item
-        elif not is_member(node):
-            rest = remove(item, node, shape.child(name))
-            if rest is not ABSENT:
-                kept[name] = rest
-    return kept or ABSENT
-
-
-def _remove_items(items: list[Any], unwanted: FieldSet, shape: Shape) -> Any:
-    element = shape.element or _DEDUCED
-    kept = []
-    for item in items:
-        node = unwanted.get(item_key(shape, item))
-        if node is None:
-            kept.append(item)
-        elif not is_member(node):
-            rest = remove(item, node, element)
-            kept.append({} if rest is ABSENT else rest)
-    return kept or ABSENT
-
-
-def with_named_fields(fields: FieldSet, shape: Shape) -> FieldSet:
-    """The set with every declared struct field on the way to a member made a member too; list items and map entries are not."""
-    result: FieldSet = {}
-    for key, node in fields.items():
-        if key == SELF or not node:
-            result[key] = node
-            continue
-        if key.startswith("f:"):
-            declared = shape.field(key[2:])
-            below = with_named_fields(node, shape.child(key[2:]))
-            result[key] = {SELF: _LEAF, **below} if declared is not None else below
-        else:
-            result[key] = with_named_fields(node, shape.element or _DEDUCED)
-    return result
-
-
-# --- validation of what is applied -----------------------------------------------------------------------------------------------
-
-
-def problems(value: Any, shape: Shape, path: str = "") -> list[str]:
-    """What is wrong with an applied value, one text a fault, in the words of the real validator; empty if it fits the schema."""
-    if value is None or shape.kind == DEDUCED:
-        return []
-    if shape.kind == SCALAR:
-        return _scalar_problems(value, shape.scalar, path)
-    if shape.kind == LIST:
-        if not isinstance(value, list):
-            return [_text(path, f"expected list, got &{{{go_text(value)}}}")]
-        return _list_problems(value, shape, path)
-    if shape.kind == MAP:
-        if not isinstance(value, dict):
-            return [_text(path, f"expected map, got &{{{go_text(value)}}}")]
-        return _map_problems(value, shape, path)
-    return []
-
-
-def _map_problems(value: dict[str, Any], shape: Shape, path: str) -> list[str]:
-    found: list[str] = []
-    for name, item in value.items():
-        declared = shape.field(name)
-        if declared is None and shape.element is None:
-            return [*found, f"{path}.{name}: field not declared in schema"]
-        found += problems(item, declared or shape.element or _DEDUCED, f"{path}.{name}")
-    return found
-
-
-def _list_problems(value: list[Any], shape: Shape, path: str) -> list[str]:
-    found: list[str] = []
-    seen: set[str] = set()
-    for index, item in enumerate(value):
-        where = f"[{index}]"
-        if not shape.atomic:
-            try:
-                key = item_key(shape, item)
-            except KeyProblem as problem:
-                return [*found, _text(path, f"element {index}: {problem}")]
-            where = element_text(key)
-            if key in seen:
-                found.append(_text(path, f"duplicate entries for key {where}"))
-            seen.add(key)
-        found += problems(item, shape.element or _DEDUCED, path + where)
-    return found
-
-
-def _scalar_problems(value: Any, scalar: str, path: str) -> list[str]:
-    match scalar:
-        case "numeric" if isinstance(value, bool) or not isinstance(value, int | float):
-            return [_text(path, f"expected numeric (int or float), got {_go_type(value)}")]
-        case "string" if not isinstance(value, str):
-            return [_text(path, f"expected string, got &value.valueUnstructured{{Value:{_go_syntax(value)}}}")]
-        case "boolean" if not isinstance(value, bool):
-            return [_text(path, f"expected boolean, got &{{{go_text(value)}}}")]
-        case "untyped" if isinstance(value, dict | list):
-            return [_text(path, f"expected any scalar, got &{{{go_text(value)}}}")]
-    return []
-
-
-def _text(path: str, message: str) -> str:
-    return f"{path}: {message}" if path else message
-
-
-def _go_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    return "[]interface {}" if isinstance(value, list) else "map[string]interface {}"
-
-
-def _go_syntax(value: Any) -> str:
-    """``value`` as Go's ``%#v`` prints it."""
-    match value:
-        case None:
-            return "interface {}(nil)"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return quote(value)
-        case list():
-            return "[]interface {}{" + ", ".join(map(_go_syntax, value)) + "}"
-        case Mapping():
-            return "map[string]interface {}{" + ", ".join(f"{quote(k)}:{_go_syntax(value[k])}" for k in sorted(value)) + "}"
-        case _:
-            return str(value)
