@@ -11,15 +11,10 @@ from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.dispatch import handler_for
 from halab.cluster.apiserver.documents import Documents
 from halab.cluster.apiserver.request import TEXT, Request
-from halab.cluster.kube import kinds, status
+from halab.cluster.kube import status, validation
 from halab.cluster.store.store import Contended
 
 log = logging.getLogger("halab.apiserver")
-
-DEPRECATED = {
-    kinds.ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-    kinds.COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
-}
 
 
 class Application:
@@ -66,7 +61,7 @@ class Application:
             return
         kind = context.kind_of(request)
         handler = handler_for(request, kind)
-        warning = DEPRECATED.get(kind)
+        warning = validation.kind_warning(kind)
         if warning:
             request.warnings.append(warning)
         await handler(context, request, kind)

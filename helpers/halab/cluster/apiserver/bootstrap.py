@@ -9,7 +9,7 @@ import uuid
 from typing import Any
 
 from halab.cluster.apiserver.names import now
-from halab.cluster.kube import kinds, rbac_bootstrap
+from halab.cluster.kube import crd, gateway, kinds, rbac_bootstrap
 from halab.cluster.kube.decode import decode_object
 from halab.cluster.kube.defaults import apply_defaults
 from halab.cluster.kube.kinds import Kind
@@ -50,6 +50,8 @@ def bootstrap(store: Store, config: ClusterConfig) -> None:
         for kind, wanted in _roles():
             _reconcile(tx, kind, wanted)
         _kubernetes_service(tx, config)
+        for definition in gateway.definitions():
+            _definition(tx, definition)
 
     store.transact(work)
 
@@ -83,6 +85,21 @@ def _reconcile(tx: Transaction, kind: Kind, wanted: Obj) -> None:
             changed = True
     if changed:
         tx.put(kind.storage, namespace, name, present)
+
+
+def _definition(tx: Transaction, definition: Obj) -> None:
+    """A definition that every cluster has; a newer form of it replaces an older one."""
+    kind, name = kinds.CUSTOM_RESOURCE_DEFINITIONS, definition["metadata"]["name"]
+    made = make(kind, definition)
+    made["status"] = crd.accepted_status(made, [], now())
+    entry = tx.get(kind.storage, "", name)
+    if entry is None:
+        tx.put(kind.storage, "", name, made)
+        return
+    present = entry.obj()
+    if present["spec"] != made["spec"] and not present["metadata"].get("deletionTimestamp"):
+        present["spec"] = made["spec"]
+        tx.put(kind.storage, "", name, present)
 
 
 def _kubernetes_service(tx: Transaction, config: ClusterConfig) -> None:

@@ -20,7 +20,7 @@ from halab.cluster.apiserver.nodes import Summaries
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.apiserver.request import Request
 from halab.cluster.apiserver.tokens import Tokens
-from halab.cluster.kube import fields, kinds, status
+from halab.cluster.kube import crd, fields, kinds, status
 from halab.cluster.kube.defaults import apply_defaults
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.schema import Node, node_for
@@ -57,7 +57,7 @@ class Context:
 
     def scale_paths(self, kind: Kind) -> Obj:
         """Where a custom kind keeps its replicas (``specReplicasPath`` ...); empty for built-in kinds."""
-        return {}
+        return crd.scale_paths(kind) if kind.custom else {}
 
     def apply_defaults(self, kind: Kind, obj: Obj) -> None:
         apply_defaults(kind, obj)

@@ -26,6 +26,7 @@ from halab.cluster.store.store import Transaction
 
 Obj = dict[str, Any]
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"  # held by a definition until its objects are gone
 
 RETURNED = frozenset({
     kinds.PODS, kinds.POD_TEMPLATES, kinds.SERVICES, kinds.SERVICE_ACCOUNTS, kinds.PERSISTENT_VOLUMES, kinds.PERSISTENT_VOLUME_CLAIMS,
@@ -61,6 +62,8 @@ def delete_object(
     if kind is kinds.NAMESPACES:
         return _delete_namespace(tx, kind, entry, obj, options)
     meta = obj["metadata"]
+    if kind is kinds.CUSTOM_RESOURCE_DEFINITIONS and not meta.get("deletionTimestamp"):
+        begin_end(obj)
     graceful, pending = _grace(kind, obj, options) if kind is kinds.PODS else (False, False)
     if pending:
         return Outcome(obj, False)
@@ -85,6 +88,23 @@ def delete_object(
     last = entry.obj() | {"metadata": dict(meta)}
     tx.delete(kind.storage, entry.namespace, entry.name, last)
     return Outcome(obj, True)
+
+
+def begin_end(definition: Obj) -> None:
+    """A deleted definition stays until its objects are gone: mark it so, in place."""
+    meta = definition["metadata"]
+    finalizers = meta.get("finalizers") or []
+    if CLEANUP not in finalizers:
+        meta["finalizers"] = [*finalizers, CLEANUP]
+    state = definition.setdefault("status", {})
+    condition = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": _stamp(datetime.now(UTC)),
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    state["conditions"] = [c for c in state.get("conditions") or () if c["type"] != "Terminating"] + [condition]
 
 
 def _check_preconditions(kind: Kind, obj: Obj, options: DeleteOptions) -> None:

@@ -11,6 +11,7 @@ from halab.cluster.apiserver.app import Application
 from halab.cluster.apiserver.audit import Audit
 from halab.cluster.apiserver.bootstrap import bootstrap
 from halab.cluster.apiserver.context import Context, describe
+from halab.cluster.apiserver.definitions import Definitions
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.kube import kinds
 from halab.cluster.store.peers import Peers
@@ -39,12 +40,14 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     peers = Peers(config.database, store.catch_up)
     store.wake_peers = peers.wake
     bootstrap(store, config)
+    definitions = Definitions(store, registry)
     context = Context(config, store, registry)
     audit = Audit(config.logs / "audit.log")
     app = Application(context, audit)
     try:
         await http.serve(app, host or config.addresses.api, port, config.certificate, config.key, on_ready=ready)
     finally:
+        definitions.close()
         audit.close()
         peers.close()
         store.close()

@@ -99,7 +99,7 @@ def finish_create(kind: Kind, attributes: Attributes, allocate: Callable[[], Non
     strategy.prepare_create(kind, obj)
     if allocate is not None:
         allocate()
-    errors = getattr(validation, "validate_create", lambda *_: [])(kind, obj)
+    errors = validation.validate_create(kind, obj)
     if errors:
         raise status.invalid(kind, obj["metadata"].get("name", ""), errors)
     attributes.name = obj["metadata"]["name"]
@@ -115,7 +115,7 @@ def finish_update(kind: Kind, attributes: Attributes, allocate: Callable[[], Non
     strategy.prepare_update(kind, obj, old, subresource)
     if allocate is not None:
         allocate()
-    errors = getattr(validation, "validate_update", lambda *_: [])(kind, obj, old, subresource)
+    errors = validation.validate_update(kind, obj, old, subresource)
     if errors:
         raise status.invalid(kind, attributes.name, errors)
     chain.validate(attributes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halab.cluster.apiserver.request import Request
-from halab.cluster.kube import fields, status
+from halab.cluster.kube import crd, fields, status
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.selectors import FieldSelector, Selector, SelectorError, parse_field_selector, parse_label_selector
 from halab.cluster.store.cache import Entry
@@ -15,6 +15,7 @@ from halab.cluster.store.cache import Entry
 class Selection:
     """A conjunction. ``name`` is set if the field selector (or the path) asks for one name."""
 
+    kind: Kind
     namespace: str
     labels: Selector
     fields: FieldSelector
@@ -32,14 +33,16 @@ class Selection:
             return False
         if self.fields.empty:
             return True
-        values = entry.fields or {}
+        values = entry.fields
         for term in self.fields.terms:
             if term.path == "metadata.name":
                 value = entry.name
             elif term.path == "metadata.namespace":
                 value = entry.namespace
-            else:
+            elif values is not None:
                 value = values.get(term.path, "")
+            else:  # a field that a custom resource's definition offers
+                value = fields.field_value(self.kind, entry.obj(), term.path)
             if (value == term.value) is not term.equal:
                 return False
         return True
@@ -54,8 +57,8 @@ def selection_of(request: Request, kind: Kind) -> Selection:
         labels = parse_label_selector(request.param("labelSelector"))
         chosen = parse_field_selector(request.param("fieldSelector"))
         if not chosen.empty:
-            fields.check_fields(kind, chosen)
+            fields.check_fields(kind, chosen, crd.selectable_fields(kind) if kind.custom else frozenset())
     except SelectorError as error:
         raise status.bad_request(str(error)) from None
     name = request.name or chosen.exact("metadata.name")
-    return Selection(request.namespace, labels, chosen, name)
+    return Selection(kind, request.namespace, labels, chosen, name)

@@ -121,11 +121,7 @@ def create_object(
 
 
 def _warn(request: Request, kind: Kind, new: Obj, old: Obj | None) -> None:
-    request.warnings += [
-        warning
-        for warning in getattr(validation, "warnings_for", lambda *_: [])(kind, new, old)
-        if warning not in request.warnings
-    ]
+    request.warnings += [warning for warning in validation.warnings_for(kind, new, old) if warning not in request.warnings]
 
 
 def _dedupe_owners(request: Request, obj: Obj) -> None:
