@@ -103,9 +103,7 @@ def _missing_image(scene: Scene) -> Failed | None:
     try:
         scene.images.inspect(IMAGE)
     except HalabError:
-        names = ", ".join(
-            sorted({str(name) for item in scene.images.images() for name in [item.reference] if str(name).startswith("my")})
-        )
+        names = ", ".join(sorted(item.name for item in scene.images.images() if item.name and not item.builtin))
         return Failed(
             f"there is no image {IMAGE}" + (f"; there is: {names}" if names else ""),
             "halab image build -t NAME FOLDER builds the Dockerfile in FOLDER",
