@@ -18,6 +18,7 @@ from halab.cluster.kube.validation import (
     core,
     definitions,
     jobs,
+    limits,
     networking,
     others,
     pods,
@@ -39,7 +40,7 @@ _CREATE: dict[Kind, Create] = {
     k.CONFIG_MAPS: core.config_map,
     k.ENDPOINTS: core.endpoints,
     k.EVENTS: core.event,
-    k.LIMIT_RANGES: core.limit_range,
+    k.LIMIT_RANGES: limits.limit_range,
     k.NAMESPACES: core.namespace,
     k.NODES: core.node,
     k.PERSISTENT_VOLUME_CLAIMS: storage.claim,
@@ -47,7 +48,7 @@ _CREATE: dict[Kind, Create] = {
     k.PODS: pods.pod,
     k.POD_TEMPLATES: core.pod_template_object,
     k.REPLICATION_CONTROLLERS: workloads.replication_controller,
-    k.RESOURCE_QUOTAS: core.quota,
+    k.RESOURCE_QUOTAS: limits.quota,
     k.SECRETS: core.secret,
     k.SERVICE_ACCOUNTS: core.plain,
     k.SERVICES: services.service,
@@ -92,7 +93,7 @@ _UPDATE: dict[Kind, Update] = {
     k.PERSISTENT_VOLUMES: storage.volume_update,
     k.PODS: pods.pod_update,
     k.REPLICATION_CONTROLLERS: workloads.replication_controller_update,
-    k.RESOURCE_QUOTAS: core.quota_update,
+    k.RESOURCE_QUOTAS: limits.quota_update,
     k.SECRETS: core.secret_update,
     k.SERVICES: services.service_update,
     k.CONTROLLER_REVISIONS: workloads.controller_revision_update,
@@ -121,7 +122,7 @@ _SUBRESOURCES: dict[tuple[Kind, str], Update] = {
     (k.NAMESPACES, "status"): core.namespace_status_update,
     (k.NAMESPACES, "finalize"): core.namespace_finalize_update,
     (k.NODES, "status"): core.node_update,
-    (k.RESOURCE_QUOTAS, "status"): core.quota_status_update,
+    (k.RESOURCE_QUOTAS, "status"): limits.quota_status_update,
     (k.PERSISTENT_VOLUME_CLAIMS, "status"): storage.claim_status_update,
     (k.REPLICATION_CONTROLLERS, "status"): workloads.status_update,
     (k.DEPLOYMENTS, "status"): workloads.status_update,
@@ -147,23 +148,31 @@ def validate_create(kind: Kind, obj: Obj) -> list[FieldError]:
     return errors
 
 
+_WHOLE_TOO = frozenset({
+    k.DAEMON_SETS, k.REPLICA_SETS, k.REPLICATION_CONTROLLERS, k.JOBS, k.PERSISTENT_VOLUME_CLAIMS, k.PERSISTENT_VOLUMES, k.NODES,
+    k.NAMESPACES, k.ROLES, k.CLUSTER_ROLES, k.SERVICE_ACCOUNTS,
+})  # fmt: skip
+"""Kinds whose updates Kubernetes validates as a new object first, so that faults of the object are caused twice."""
+
+
 def validate_update(kind: Kind, new: Obj, old: Obj, subresource: str | None = None) -> list[FieldError]:
-    """The faults of ``new`` as an update of ``old`` through ``subresource``: its own, and changes that are not allowed."""
+    """The faults of ``new`` as an update of ``old`` through ``subresource``: its own, and changes that are not allowed.
+
+    Changes of the metadata are looked at for all kinds alike, and again by most kinds' own rules: causes name such faults twice.
+    """
     errors: Errors = []
-    if subresource:
-        rule = _SUBRESOURCES.get((kind, subresource))
-        if rule is None and subresource == "scale":
-            rule = _UPDATE.get(kind)
-        if rule is None:
-            metadata_update(errors, new["metadata"], old["metadata"])
-            errors += crd.validate(kind, new, old) if kind.custom else []
-        else:
-            rule(errors, new, old)
-        return errors
-    update = _UPDATE.get(kind)
-    if update is not None:
-        update(errors, new, old)
+    metadata_update(errors, new["metadata"], old["metadata"])
+    rule = _SUBRESOURCES.get((kind, subresource)) if subresource else _UPDATE.get(kind)
+    if rule is None and subresource == "scale":
+        rule = _UPDATE.get(kind)
+    if not subresource and kind in _WHOLE_TOO:
+        errors += validate_create(kind, new)
+    if rule is not None:
+        rule(errors, new, old)
+    elif kind.custom:
+        errors += crd.validate(kind, new, old)
     else:
         metadata_update(errors, new["metadata"], old["metadata"])
-        errors += crd.validate(kind, new, old) if kind.custom else validate_create(kind, new)
+        if not subresource and kind not in _WHOLE_TOO:
+            errors += validate_create(kind, new)
     return errors

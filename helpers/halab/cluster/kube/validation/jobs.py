@@ -375,7 +375,7 @@ def _time_zone(errors: Errors, zone: str | None, path: str) -> None:
     if zone.lower() == "local":
         detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         errors.append(invalid_value(path, zone, detail))
-    elif zone not in ("UTC", "") and not _exists(zone):
+    elif not _exists(zone) and _exists("Europe/London"):  # a machine without time zones knows none to compare with
         errors.append(invalid_value(path, zone, f"unknown time zone {zone}"))
 
 
