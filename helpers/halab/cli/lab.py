@@ -45,8 +45,9 @@ def lab(name: str, port: int | None, ip: str, no_browser: bool) -> None:
     command = [
         *(sys.executable, "-m", "jupyterlab", f"--ip={ip}", f"--port={chosen}", "--ServerApp.port_retries=0"),
         *(f"--ServerApp.root_dir={root}", "--LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb"),
-        # asks nobody on the Internet for news or updates
+        # asks nobody on the Internet for news, updates or extensions
         *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
+        "--LabApp.extension_manager=readonly",
         *(["--allow-root"] if os.geteuid() == 0 else []),
         *(["--no-browser"] if no_browser or not _has_display() else []),
     ]

@@ -17,6 +17,7 @@ from halab.errors import UsageError
 CELL_TIMEOUT = 180  # seconds; the slowest honest cell waits for a rollout
 
 Tick = Callable[[str, int, int], None]
+Reset = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ def notebooks(names: list[str]) -> list[Path]:
     return found
 
 
-def run(names: list[str], *, keep_going: bool, quiet: bool) -> list[Ran]:
-    """Run them one after the other."""
+def run(names: list[str], reset: Reset, *, keep_going: bool, quiet: bool) -> list[Ran]:
+    """Run them one after the other; ``reset`` sets the lab of a notebook back to its beginning."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -59,7 +60,7 @@ def run(names: list[str], *, keep_going: bool, quiet: bool) -> list[Ran]:
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
         for book in books:
             task = bar.add_task(book.stem, total=None)
-            result = run_one(book, lambda _name, number, total, task=task: bar.update(task, completed=number, total=total))  # type: ignore[misc]
+            result = run_one(book, reset, lambda _name, number, total, task=task: bar.update(task, completed=number, total=total))  # type: ignore[misc]
             done.append(result)
             bar.update(task, description=f"{'✔' if result.passed else '✘'} {book.stem}")
             if not result.passed and not keep_going:
@@ -67,16 +68,14 @@ def run(names: list[str], *, keep_going: bool, quiet: bool) -> list[Ran]:
     return done
 
 
-def run_one(book: Path, tick: Tick) -> Ran:
+def run_one(book: Path, reset: Reset, tick: Tick) -> Ran:
     """Reset the lab, then run every cell of its solved notebook."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    from halab.session import open_lab
-
     start = time.monotonic()
-    open_lab(book.stem, quiet=True).reset(quiet=True)
+    reset(book.stem)
     content = nbformat.reads(book.read_text(), as_version=4)  # type: ignore[no-untyped-call]
     total = sum(1 for cell in content.cells if cell.cell_type == "code")
     number, current = 0, ""

@@ -25,6 +25,12 @@ def _open(name: str, cluster: str) -> LabSession:
     return open_lab(name, cluster=cluster, quiet=False)
 
 
+def _to_its_beginning(name: str) -> None:
+    from halab.session import open_lab
+
+    open_lab(name, quiet=True).reset(quiet=True)
+
+
 @click.command()
 @cluster_option
 @json_option
@@ -138,7 +144,7 @@ def course(names: tuple[str, ...], report: Path | None, keep_going: bool, as_jso
     """Run the solved notebooks headless (all, or those of LABs), with progress and a report. Exit status 1 if a cell fails."""
     from halab.course import headless
 
-    done = headless.run(list(names), keep_going=keep_going, quiet=as_json)
+    done = headless.run(list(names), _to_its_beginning, keep_going=keep_going, quiet=as_json)
     document = {"passed": all(row.passed for row in done), "notebooks": [row.document() for row in done]}
     if report:
         report.write_text(json.dumps(document, indent=1) + "\n")
