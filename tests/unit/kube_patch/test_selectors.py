@@ -91,7 +91,9 @@ def test_field_selectors_unescape_their_values() -> None:
 def test_a_field_that_a_kind_does_not_offer_is_refused_in_its_own_words() -> None:
     with pytest.raises(SelectorError, match=r"^field label not supported: spec.containers$"):
         fields.check_fields(K("", "Pod"), parse_field_selector("spec.containers=x"))
-    with pytest.raises(SelectorError, match=r'"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"'):
+    with pytest.raises(
+        SelectorError, match=r'"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    ):
         fields.check_fields(K("", "ConfigMap"), parse_field_selector("data.a=x"))
 
 
