@@ -13,6 +13,8 @@ import click
 
 from halab.errors import ImageError, UsageError
 from halab.images import api
+from halab.images.commands_common import emit, json_option, note, table
+from halab.images.registry.commands import registry
 
 engine_option = click.option(
     "--engine",
@@ -22,21 +24,6 @@ engine_option = click.option(
     envvar="HALAB_IMAGE_ENGINE",
     help="embedded, docker or auto.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-
-
-def _emit(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _table(headings: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(headings, *rows, strict=True)]
-    for row in [headings, *rows]:
-        click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _pairs(words: tuple[str, ...], what: str) -> dict[str, str]:
@@ -102,10 +89,10 @@ def build(
         target=target,
         cache=not no_cache,
     )
-    say: Callable[[str], None] = _note if as_json else click.echo
+    say: Callable[[str], None] = note if as_json else click.echo
     built = api.engine(engine_name).build(request, lambda event: None if quiet else say(api.line(event)))
     if as_json:
-        _emit(asdict(built))
+        emit(asdict(built))
     elif quiet:
         click.echo(built.image_id)
 
@@ -117,14 +104,14 @@ def list_images(engine_name: str, as_json: bool) -> None:
     """List images, newest first."""
     rows = api.engine(engine_name).images()
     if as_json:
-        _emit({"images": [asdict(row) for row in rows]})
+        emit({"images": [asdict(row) for row in rows]})
         return
-    table = []
+    rows_shown = []
     for row in rows:
         name, _, tag = row.name.rpartition(":")
         borrowed = f"borrowed: {row.borrows}" if row.borrows else ""
         shown = borrowed if len(borrowed) < 60 else borrowed[:57] + "..."
-        table.append(
+        rows_shown.append(
             [
                 name or "<none>",
                 tag or "<none>",
@@ -134,7 +121,7 @@ def list_images(engine_name: str, as_json: bool) -> None:
                 shown,
             ]
         )
-    _table(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "FIDELITY"], table)
+    table(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "FIDELITY"], rows_shown)
 
 
 @image.command()
@@ -146,14 +133,14 @@ def history(reference: str, no_trunc: bool, engine_name: str, as_json: bool) -> 
     """Show the steps that made an image, newest first."""
     rows = api.engine(engine_name).history(reference)
     if as_json:
-        _emit({"history": [asdict(row) for row in rows]})
+        emit({"history": [asdict(row) for row in rows]})
         return
 
     def cut(text: str, width: int) -> str:
         return text if no_trunc or len(text) <= width else text[: width - 3] + "..."
 
-    table = [[_ago(row.created), cut(row.created_by, 70), api.size(row.size), cut(row.comment, 50)] for row in rows]
-    _table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], table)
+    rows_shown = [[_ago(row.created), cut(row.created_by, 70), api.size(row.size), cut(row.comment, 50)] for row in rows]
+    table(["CREATED", "CREATED BY", "SIZE", "COMMENT"], rows_shown)
 
 
 @image.command()
@@ -203,7 +190,7 @@ def prune(cache: bool, engine_name: str, as_json: bool) -> None:
     """Remove images without a name and what nothing refers to."""
     done = api.engine(engine_name).prune(cache=cache)
     if as_json:
-        _emit(asdict(done))
+        emit(asdict(done))
     else:
         click.echo(f"Removed {len(done.images)} images and {done.cache} cache entries; freed {api.size(done.bytes)}")
 
@@ -214,9 +201,9 @@ def prune(cache: bool, engine_name: str, as_json: bool) -> None:
 @json_option
 def push(reference: str, engine_name: str, as_json: bool) -> None:
     """Send an image to the registry in its name, e.g. 127.0.0.1:5000/my-nginx:1.0."""
-    digest = api.engine(engine_name).push(reference, _note if as_json else click.echo)
+    digest = api.engine(engine_name).push(reference, note if as_json else click.echo)
     if as_json:
-        _emit({"reference": reference, "digest": digest})
+        emit({"reference": reference, "digest": digest})
 
 
 @image.command()
@@ -225,9 +212,9 @@ def push(reference: str, engine_name: str, as_json: bool) -> None:
 @json_option
 def pull(reference: str, engine_name: str, as_json: bool) -> None:
     """Fetch an image from its registry."""
-    digest = api.engine(engine_name).pull(reference, _note if as_json else click.echo)
+    digest = api.engine(engine_name).pull(reference, note if as_json else click.echo)
     if as_json:
-        _emit({"reference": reference, "digest": digest})
+        emit({"reference": reference, "digest": digest})
 
 
 @image.command()
@@ -237,7 +224,7 @@ def pull(reference: str, engine_name: str, as_json: bool) -> None:
 def save(references: tuple[str, ...], output: Path, engine_name: str) -> None:
     """Write images to a tar file that docker load, skopeo and `image load` read."""
     api.engine(engine_name).save(references, output)
-    _note(f"{output}: {api.size(output.stat().st_size)}")
+    note(f"{output}: {api.size(output.stat().st_size)}")
 
 
 @image.command()
@@ -303,7 +290,7 @@ def run(
     chosen = api.engine(engine_name)
     started = chosen.run(spec)
     if as_json:
-        _emit(asdict(started))
+        emit(asdict(started))
     elif detach:
         click.echo(started.id)
     if as_json or detach:
@@ -332,14 +319,14 @@ def list_containers(everything: bool, engine_name: str, as_json: bool) -> None:
     """List containers."""
     rows = api.engine(engine_name).containers(everything=everything)
     if as_json:
-        _emit({"containers": [asdict(row) for row in rows]})
+        emit({"containers": [asdict(row) for row in rows]})
         return
-    table = []
+    rows_shown = []
     for row in rows:
         command = " ".join(row.command)
         shown = f'"{command if len(command) < 21 else command[:20] + "…"}"'
-        table.append([row.id[:12], row.image, shown, _ago(row.created), row.status, ", ".join(row.ports), row.name])
-    _table(["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], table)
+        rows_shown.append([row.id[:12], row.image, shown, _ago(row.created), row.status, ", ".join(row.ports), row.name])
+    table(["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], rows_shown)
 
 
 @image.command()
@@ -391,45 +378,4 @@ def kill(containers: tuple[str, ...], name: str, engine_name: str) -> None:
         click.echo(api.engine(engine_name).kill(word, name).name)
 
 
-@image.group()
-def registry() -> None:
-    """Registries on this machine."""
-
-
-@registry.command("start")
-@click.argument("name", default="default")
-@click.option("--address", default="127.0.0.1:5000", show_default=True, help="IP:PORT to listen on.")
-@json_option
-def registry_start(name: str, address: str, as_json: bool) -> None:
-    """Start a registry; its images are kept across restarts."""
-    running = _registries().start(name, address)
-    if as_json:
-        _emit(asdict(running))
-    else:
-        click.echo(f"registry {name} listens on {running.address}; push to it: halab image push {running.address}/NAME:TAG")
-
-
-@registry.command("stop")
-@click.argument("name", default="default")
-@click.option("--purge", is_flag=True, help="Delete its images too.")
-def registry_stop(name: str, purge: bool) -> None:
-    """Stop a registry."""
-    _registries().stop(name, purge=purge)
-    click.echo(f"registry {name} {'is gone' if purge else 'is stopped'}")
-
-
-@registry.command("ls")
-@json_option
-def registry_list(as_json: bool) -> None:
-    """List registries."""
-    rows = _registries().registries()
-    if as_json:
-        _emit({"registries": [asdict(row) for row in rows]})
-    else:
-        _table(["NAME", "ADDRESS", "STATE"], [[row.name, row.address, "running" if row.pid else "stopped"] for row in rows])
-
-
-def _registries() -> api.Registries:
-    from halab.settings import halab_home
-
-    return api.Registries(halab_home())
+image.add_command(registry)

@@ -20,10 +20,11 @@ from halab.images.build import copying, mounts
 from halab.images.build import run as running
 from halab.images.build.cache import Cache, Made
 from halab.images.build.events import Event, Listener, size
+from halab.images.build.plan import plan, stage_name
 from halab.images.build.stage import Stage
 from halab.images.dockerfile.ignore import Ignore
 from halab.images.dockerfile.parser import Dockerfile, Instruction, parse
-from halab.images.dockerfile.words import expand, split
+from halab.images.dockerfile.words import split
 from halab.images.image import Image
 from halab.images.layers import Entry, directory
 from halab.images.reference import Reference
@@ -74,8 +75,8 @@ class Builder:
         self.store, self.request, self.dockerfile, self.listen = store, request, dockerfile, listen
         self.cache = Cache(store.blobs)
         self.stages: list[Stage] = []
-        self.global_arguments: dict[str, str] = {}
-        self.used_arguments: set[str] = set()
+        self.plan = plan(dockerfile, request.arguments, request.target)
+        self.used_arguments = set(self.plan.declared)
         self.reuse = request.cache
         self.number = 0
         self.steps = 0
@@ -91,15 +92,14 @@ class Builder:
         return self._context
 
     async def build(self) -> Image:
-        groups = self._groups()
-        wanted = self._needed(groups)
+        groups, wanted = self.plan.groups, self.plan.wanted
         self.steps = sum(len(groups[index]) for index in wanted)
         self.listen(Event("context", size(self.context.size)))
         for index, group in enumerate(groups):
             if index in wanted:
                 self.stages.append(await self._stage(group))
             else:
-                self.stages.append(Stage(self.dockerfile.name, self.dockerfile.escape, name=_stage_name(group[0])))
+                self.stages.append(Stage(self.dockerfile.name, self.dockerfile.escape, name=stage_name(group[0])))
         stage = self.stages[max(wanted)]
         unused = set(self.request.arguments) - self.used_arguments - _PREDEFINED
         if unused:
@@ -119,75 +119,10 @@ class Builder:
 
     # -- stages -------------------------------------------------------------------------------------------------------------------------
 
-    def _groups(self) -> list[list[Instruction]]:
-        """The instructions of each stage, FROM first. ARGs before the first FROM are global."""
-        groups: list[list[Instruction]] = []
-        for instruction in self.dockerfile.instructions:
-            if instruction.name == "FROM":
-                groups.append([instruction])
-            elif not groups:
-                for word in split(instruction.rest, None, self.dockerfile.escape):
-                    name, equals, default = word.partition("=")
-                    value = self.request.arguments.get(name)
-                    self.used_arguments.add(name)
-                    if value is not None or equals:
-                        found = value if value is not None else expand(default, self.global_arguments, self.dockerfile.escape)
-                        self.global_arguments[name] = found
-            else:
-                groups[-1].append(instruction)
-        return groups
-
-    def _needed(self, groups: list[list[Instruction]]) -> set[int]:
-        """The stages that the target depends on, itself included."""
-        names = {_stage_name(group[0]): index for index, group in enumerate(groups) if _stage_name(group[0])}
-        if self.request.target:
-            target = names.get(self.request.target.lower(), -1)
-            if target < 0 and self.request.target.isdigit() and int(self.request.target) < len(groups):
-                target = int(self.request.target)
-            if target < 0:
-                known = ", ".join(names) or "none has a name"
-                raise ImageError(
-                    self.dockerfile.name, f"target stage {self.request.target!r} could not be found", f"stages: {known}"
-                )
-        else:
-            target = len(groups) - 1
-        needed: set[int] = set()
-        pending = [target]
-        while pending:
-            index = pending.pop()
-            if index in needed:
-                continue
-            needed.add(index)
-            for instruction in groups[index]:
-                words = [self._from(groups[index][0])[0]] if instruction.name == "FROM" else [instruction.flag("from")]
-                words += re.findall(r"from=([^,\s]+)", " ".join(value for flag, value in instruction.flags if flag == "mount"))
-                for word in words:
-                    other = names.get(word.lower(), int(word) if word.isdigit() else -1)
-                    if 0 <= other < index:
-                        pending.append(other)
-        return needed
-
-    def _from(self, instruction: Instruction) -> tuple[str, str]:
-        """Image and stage name of a FROM."""
-        words = split(instruction.rest, self.global_arguments, self.dockerfile.escape)
-        if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
-            raise ImageError(
-                f"{self.dockerfile.name}:{instruction.line}",
-                "FROM requires either one or three arguments",
-                "FROM IMAGE [AS NAME]",
-            )
-        if not words[0]:
-            raise ImageError(
-                f"{self.dockerfile.name}:{instruction.line}",
-                f"base name ({instruction.rest}) should not be blank",
-                "give the ARG a default",
-            )
-        return words[0], words[2].lower() if len(words) == 3 else ""
-
-    async def _stage(self, group: list[Instruction]) -> Stage:
+    async def _stage(self, group: tuple[Instruction, ...]) -> Stage:
         first = group[0]
         self._announce(first)
-        image, name = self._from(first)
+        image, name = self.plan.base(first)
         earlier = next((stage for stage in self.stages if stage.name and stage.name == image.lower()), None)
         if earlier is not None:
             stage = earlier.copy()
@@ -261,8 +196,8 @@ class Builder:
                 stage.arguments[name] = self.request.arguments[name]
             elif equals:
                 stage.arguments[name] = stage.expand(default)
-            elif name in self.global_arguments:
-                stage.arguments[name] = self.global_arguments[name]
+            elif name in self.plan.arguments:
+                stage.arguments[name] = self.plan.arguments[name]
         self._metadata(stage, f"ARG {instruction.rest}")
 
     async def _run(self, stage: Stage, instruction: Instruction) -> None:
@@ -401,11 +336,6 @@ class Builder:
                 )
             )
         self.listen(Event("done", oci.hex_of(key)[:12], seconds=time.monotonic() - began))
-
-
-def _stage_name(instruction: Instruction) -> str:
-    match = re.search(r"\s+AS\s+(\S+)\s*\Z", instruction.rest, re.IGNORECASE)
-    return match[1].lower() if match else ""
 
 
 def _heredoc_script(instruction: Instruction) -> str:
