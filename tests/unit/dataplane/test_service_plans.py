@@ -101,3 +101,12 @@ def test_the_same_world_in_another_order_gives_the_same_plan() -> None:
     turned = (slice_of("b", "127.7.1.4"), slice_of("a", "127.7.1.3", "127.7.1.2"))
     first, second = planned(world(*services, slices=pieces)), planned(world(*reversed(services), slices=turned))
     assert (first.clusters, first.listeners) == (second.clusters, second.listeners)
+
+
+def test_a_lost_node_listens_no_more() -> None:
+    lost = node(2)
+    lost["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+    wanted = service("web", {"port": 80, "nodePort": 30080}, type="NodePort")
+    plan = planned(world(wanted, slices=(slice_of("web", "127.7.1.2"),), nodes=[node(1), lost]))
+    assert ("127.7.0.10", 30080) in bound(plan)
+    assert ("127.7.0.11", 30080) not in bound(plan)

@@ -53,7 +53,8 @@ def slim(obj: Obj) -> Obj:
     obj["metadata"].pop("managedFields", None)
     if obj.get("kind") == "Node":
         status = obj.get("status") or {}
-        obj["status"] = {"addresses": status.get("addresses")}
+        ready = [item for item in status.get("conditions") or () if item.get("type") == "Ready"]
+        obj["status"] = {"addresses": status.get("addresses"), "conditions": ready}
     return obj
 
 

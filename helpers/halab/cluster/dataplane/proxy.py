@@ -114,7 +114,7 @@ class Proxy:
             *("--config-path", str(self.bootstrap)),
             *("--concurrency", "1", "--disable-hot-restart"),
             *("--log-level", "warning", "--component-log-level", "main:info"),
-            *("--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_SECONDS)),
+            *("--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_SECONDS), "--file-flush-interval-msec", "1000"),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

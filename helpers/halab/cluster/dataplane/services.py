@@ -28,10 +28,12 @@ class Node:
 
     @classmethod
     def of(cls, node: Obj) -> Node | None:
+        """None for a node without an address, and for one that was lost: nothing listens there any more."""
         addresses = (node.get("status") or {}).get("addresses") or ()
         address = next((item["address"] for item in addresses if item.get("type") == "InternalIP"), "")
-        spec = node.get("spec") or {}
-        return cls(node["metadata"]["name"], address, spec.get("podCIDR") or "") if address else None
+        spec, conditions = node.get("spec") or {}, (node.get("status") or {}).get("conditions") or ()
+        lost = any(item.get("type") == "Ready" and item.get("status") == "Unknown" for item in conditions)
+        return None if lost or not address else cls(node["metadata"]["name"], address, spec.get("podCIDR") or "")
 
 
 def dialled(config: ClusterConfig, address: str, port: int) -> Address:

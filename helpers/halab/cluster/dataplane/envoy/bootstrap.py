@@ -9,6 +9,10 @@ from halab.cluster.kube.types import Obj
 
 CLUSTERS_FILE, LISTENERS_FILE = "clusters.json", "listeners.json"
 MOST_CONNECTIONS = 20_000
+_PATIENT = {
+    "miss_timeout": "60s",
+    "megamiss_timeout": "300s",
+}  # by default the watchdogs wake every thread several times a second
 
 
 def file_source(path: Path) -> Obj:
@@ -30,5 +34,7 @@ def bootstrap(directory: Path, name: str) -> Obj:
             "lds_config": file_source(directory / LISTENERS_FILE),
         },
         "overload_manager": {"resource_monitors": [connections]},
+        "watchdogs": {"main_thread_watchdog": _PATIENT, "worker_watchdog": _PATIENT},
+        "stats_flush_interval": "240s",
         "stats_config": {"use_all_default_tags": False, "stats_matcher": {"reject_all": True}},
     }
