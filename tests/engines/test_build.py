@@ -130,7 +130,9 @@ ENTRYPOINT ["cat", "/bin/app"]
 
 
 async def test_deleted_files_are_gone_from_the_image(shop: Workshop) -> None:
-    image = await shop.build("FROM busybox:1.36\nRUN mkdir /d && echo x > /d/a && echo y > /d/b\nRUN rm /d/a\nRUN ls /d > /listing\n")
+    image = await shop.build(
+        "FROM busybox:1.36\nRUN mkdir /d && echo x > /d/a && echo y > /d/b\nRUN rm /d/a\nRUN ls /d > /listing\n"
+    )
     assert read(image, "listing") == "b\n"
 
 
@@ -155,7 +157,9 @@ RUN find /app /copied /all /tmp /note -type f | sort > /listing; stat -c %a /tmp
 """
     image = await shop.build(dockerfile)
     listing = read(image, "listing").split()
-    assert {"/app/renamed", "/app/texts/one.txt", "/app/texts/two.txt", "/copied/sub/f.txt", "/tmp/one.txt", "/note"} <= set(listing)
+    assert {"/app/renamed", "/app/texts/one.txt", "/app/texts/two.txt", "/copied/sub/f.txt", "/tmp/one.txt", "/note"} <= set(
+        listing
+    )
     assert "/all/skip.log" not in listing
     assert "/all/dir/sub/f.txt" in listing
     assert read(image, "mode") == "750\n"
@@ -188,7 +192,9 @@ CMD echo hello
 
 
 async def test_users_made_in_a_build_can_be_used(shop: Workshop) -> None:
-    image = await shop.build("FROM debian:12-slim\nRUN useradd --uid 1234 --no-create-home app\nCOPY --chown=app Dockerfile /f\nUSER app\nRUN id -u > /tmp/id\n")
+    image = await shop.build(
+        "FROM debian:12-slim\nRUN useradd --uid 1234 --no-create-home app\nCOPY --chown=app Dockerfile /f\nUSER app\nRUN id -u > /tmp/id\n"
+    )
     assert read(image, "tmp/id") == "1234\n"
 
 
@@ -197,7 +203,10 @@ async def test_users_made_in_a_build_can_be_used(shop: Workshop) -> None:
     [
         ("FROM busybox:1.36\nRUN exit 7\n", r"Dockerfile:2: RUN: The command '/bin/sh -c exit 7' returned a non-zero code: 7"),
         ("FROM busybox:1.36\nRUN no-such-program\n", "non-zero code: 127; 127 says that a program was not found"),
-        ("FROM busybox:1.36\nCOPY nope /\n", "Dockerfile:2: COPY nope: file not found in build context or excluded by .dockerignore"),
+        (
+            "FROM busybox:1.36\nCOPY nope /\n",
+            "Dockerfile:2: COPY nope: file not found in build context or excluded by .dockerignore",
+        ),
         ("FROM busybox:1.36\nCOPY Dockerfile Dockerfile /x\n", "is the destination of more than one source; end it with a /"),
         ("FROM busybox:1.36\nUSER nobody-here\nRUN true\n", "Dockerfile:3: unable to find user nobody-here"),
         ("FROM busybox:1.36\nEXPOSE http\n", "Dockerfile:2: EXPOSE: Invalid containerPort: http"),

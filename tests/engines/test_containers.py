@@ -73,7 +73,9 @@ def test_the_articles_image_runs_and_answers(engine: EmbeddedEngine, tmp_path: P
 
 @pytest.mark.needs("busybox")
 def test_on_failure_gives_up_after_its_maximum(engine: EmbeddedEngine) -> None:
-    row = engine.run(ContainerSpec("busybox:1.36", command=("sh", "-c", "echo try; exit 5"), restart=Restart.parse("on-failure:2")))
+    row = engine.run(
+        ContainerSpec("busybox:1.36", command=("sh", "-c", "echo try; exit 5"), restart=Restart.parse("on-failure:2"))
+    )
     ended = engine.wait(row.id, 20)
     assert (ended.running, ended.exit_code, ended.restarts) == (False, 5, 2)
     assert [text for _, text in engine.logs(row.id)] == ["try\n"] * 3
@@ -157,7 +159,9 @@ def test_a_health_check_is_told(engine: EmbeddedEngine, tmp_path: Path) -> None:
 @pytest.mark.needs("nginx")
 def test_exec_runs_beside_the_program(engine: EmbeddedEngine, capfd: pytest.CaptureFixture[str]) -> None:
     row = engine.run(ContainerSpec("nginx:1.22", environment={"COLOUR": "blue"}))
-    code = engine.execute(row.id, ["sh", "-c", "echo $COLOUR; cat /proc/1/comm; test -e /usr/share/nginx/html/index.html; exit 4"])
+    code = engine.execute(
+        row.id, ["sh", "-c", "echo $COLOUR; cat /proc/1/comm; test -e /usr/share/nginx/html/index.html; exit 4"]
+    )
     assert code == 4
     assert capfd.readouterr().out == "blue\nnginx\n"
     with pytest.raises(ImageError, match="executable file not found"):

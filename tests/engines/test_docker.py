@@ -28,7 +28,17 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     base = Path(f"/tmp/halab-docker-{os.getpid()}")  # a short path: a socket's name has 108 bytes at most
     base.mkdir()
     host = f"unix://{base}/docker.sock"
-    command = ["dockerd", "--data-root", f"{base}/data", "--exec-root", f"{base}/exec", "-H", host, "--pidfile", f"{base}/docker.pid"]
+    command = [
+        "dockerd",
+        "--data-root",
+        f"{base}/data",
+        "--exec-root",
+        f"{base}/exec",
+        "-H",
+        host,
+        "--pidfile",
+        f"{base}/docker.pid",
+    ]
     with (base / "log").open("wb") as log:
         daemon = subprocess.Popen([*command, "--bridge=none", "--iptables=false"], stdout=log, stderr=log)
     try:

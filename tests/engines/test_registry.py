@@ -36,7 +36,13 @@ def store(tmp_path: Path) -> ImageStore:
     store = ImageStore(tmp_path / "home" / "images")
     packed = store.blobs.add_layer([directory("d"), text("d/hello", "hello")])
     layer = Layer(oci.descriptor(oci.LAYER_TAR, packed.digest, packed.size), packed.diff_id)
-    document = {"created": oci.EPOCH, "architecture": oci.architecture(), "os": "linux", "config": {"Cmd": ["/d/hello"]}, "history": []}
+    document = {
+        "created": oci.EPOCH,
+        "architecture": oci.architecture(),
+        "os": "linux",
+        "config": {"Cmd": ["/d/hello"]},
+        "history": [],
+    }
     store.tag(store.commit([layer], document), "app:1")
     return store
 
@@ -58,7 +64,9 @@ def test_what_is_pushed_is_pulled_with_the_same_digest(registry: Running, store:
     assert client.pull(other, f"{registry.address}/team/app@{digest}", told.append).digest == digest
 
 
-def test_images_outlive_a_restart_of_the_registry(registries: Registries, registry: Running, store: ImageStore, tmp_path: Path) -> None:
+def test_images_outlive_a_restart_of_the_registry(
+    registries: Registries, registry: Running, store: ImageStore, tmp_path: Path
+) -> None:
     name = f"{registry.address}/app:1"
     store.tag(store.resolve("app:1").digest, name)
     client.push(store, name, lambda _: None)
@@ -70,7 +78,9 @@ def test_images_outlive_a_restart_of_the_registry(registries: Registries, regist
     assert client.pull(ImageStore(tmp_path / "other"), name, lambda _: None).command == ["/d/hello"]
 
 
-def test_a_mirror_is_asked_when_the_registry_is_down(registries: Registries, registry: Running, store: ImageStore, tmp_path: Path) -> None:
+def test_a_mirror_is_asked_when_the_registry_is_down(
+    registries: Registries, registry: Running, store: ImageStore, tmp_path: Path
+) -> None:
     mirror = registries.start("mirror", "127.0.0.1:0")
     name, copy = f"{registry.address}/app:1", f"{mirror.address}/app:1"
     store.tag(store.resolve("app:1").digest, copy)

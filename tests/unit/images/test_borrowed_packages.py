@@ -51,10 +51,14 @@ def test_only_installed_packages_count() -> None:
 def test_dependencies_come_first_and_the_base_systems_are_left_out() -> None:
     names = [package.name for package in dpkg.closure("nginx", dpkg.parse_status(STATUS))]
     assert names[-1] == "nginx"
-    assert set(names) == {"libpcre2-8-0", "nginx-common", "mawk", "nginx"}, "an alternative may be met by what another package provides"
+    assert set(names) == {"libpcre2-8-0", "nginx-common", "mawk", "nginx"}, (
+        "an alternative may be met by what another package provides"
+    )
 
 
 def test_package_names_are_found_in_a_command() -> None:
-    command = "apt-get update && apt-get install -y --no-install-recommends nginx=1.22* curl \\\n libssl3; rm -rf /var/lib/apt/lists/*"
+    command = (
+        "apt-get update && apt-get install -y --no-install-recommends nginx=1.22* curl \\\n libssl3; rm -rf /var/lib/apt/lists/*"
+    )
     assert {"nginx", "curl", "libssl3"} <= set(pool.candidates(command))
     assert pool.candidates("pip install nginx") == []

@@ -53,7 +53,19 @@ def test_what_is_no_port_is_refused(text: str) -> None:
 
 def test_a_specification_survives_its_file() -> None:
     spec = ContainerSpec(
-        "x:1", "n", ("a",), ("b",), {"K": "v"}, (Port("127.0.0.1", 1, 2),), (Volume("/a", "/b", True),), Restart("on-failure", 2), "u", "/w", "h", True, 9
+        "x:1",
+        "n",
+        ("a",),
+        ("b",),
+        {"K": "v"},
+        (Port("127.0.0.1", 1, 2),),
+        (Volume("/a", "/b", True),),
+        Restart("on-failure", 2),
+        "u",
+        "/w",
+        "h",
+        True,
+        9,
     )
     assert ContainerSpec.from_json(spec.to_json()) == spec
 

@@ -15,7 +15,9 @@ from halab.images.store import Layer
 def simple(store: ImageStore, content: str = "hello") -> str:
     packed = store.blobs.add_layer([text("hello", content)])
     layer = Layer(oci.descriptor(oci.LAYER_TAR, packed.digest, packed.size), packed.diff_id)
-    return store.commit([layer], {"created": oci.EPOCH, "architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"]}, "history": []})
+    return store.commit(
+        [layer], {"created": oci.EPOCH, "architecture": "amd64", "os": "linux", "config": {"Cmd": ["x"]}, "history": []}
+    )
 
 
 def test_a_tag_moves_and_leaves_the_old_image_without_a_name(tmp_path: Path) -> None:
@@ -45,7 +47,10 @@ def test_an_image_is_found_by_name_digest_and_id(tmp_path: Path) -> None:
 def test_an_unknown_image_says_what_can_be_had(tmp_path: Path) -> None:
     store = ImageStore(tmp_path)
     store.tag(simple(store), "my-own:1")
-    with pytest.raises(ImageError, match=r"image web:1: not found; this machine can provide .*ubuntu.*; built or pulled here: my-own:1; or build it"):
+    with pytest.raises(
+        ImageError,
+        match=r"image web:1: not found; this machine can provide .*ubuntu.*; built or pulled here: my-own:1; or build it",
+    ):
         store.resolve("web:1")
 
 
@@ -98,7 +103,9 @@ def test_processes_that_tag_at_the_same_time_lose_nothing(tmp_path: Path) -> Non
         worker.start()
     for worker in workers:
         worker.join()
-    assert sorted(row.name for row in ImageStore(tmp_path).images()) == [f"app-{number}:{index}" for number in range(3) for index in range(5)]
+    assert sorted(row.name for row in ImageStore(tmp_path).images()) == [
+        f"app-{number}:{index}" for number in range(3) for index in range(5)
+    ]
 
 
 @pytest.mark.needs("busybox")

@@ -37,7 +37,12 @@ def test_a_layer_survives_packing_and_unpacking(tmp_path: Path) -> None:
     assert stat.S_IMODE((target / "a/b").stat().st_mode) == 0o640
     assert (target / "a/c").readlink() == Path("b")
     assert (target / "a/d").stat().st_ino == (target / "a/b").stat().st_ino
-    assert [(entry.path, entry.kind) for entry in layers.scan(target)] == [("a", "directory"), ("a/b", "file"), ("a/c", "link"), ("a/d", "hardlink")]
+    assert [(entry.path, entry.kind) for entry in layers.scan(target)] == [
+        ("a", "directory"),
+        ("a/b", "file"),
+        ("a/c", "link"),
+        ("a/d", "hardlink"),
+    ]
 
 
 def test_whiteouts_and_opaque_directories_come_through(tmp_path: Path) -> None:
@@ -53,7 +58,12 @@ def test_whiteouts_and_opaque_directories_come_through(tmp_path: Path) -> None:
 def test_nothing_is_written_outside_the_target(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    evil = [link("a", str(outside)), text("a/planted", "x"), text("../../up", "y"), Entry("h", "hardlink", target="../outside/none")]
+    evil = [
+        link("a", str(outside)),
+        text("a/planted", "x"),
+        text("../../up", "y"),
+        Entry("h", "hardlink", target="../outside/none"),
+    ]
     target = tmp_path / "t"
     target.mkdir()
     with pytest.raises(OSError):
@@ -73,7 +83,9 @@ def test_a_tree_with_closed_directories_can_be_removed(tmp_path: Path) -> None:
 
 
 def test_a_view_follows_links_and_honours_whiteouts(tmp_path: Path) -> None:
-    lower = lay(tmp_path / "lower", [link("bin", "usr/bin"), text("usr/bin/sh", "#!"), text("etc/motd", "old"), text("var/x", "1")])
+    lower = lay(
+        tmp_path / "lower", [link("bin", "usr/bin"), text("usr/bin/sh", "#!"), text("etc/motd", "old"), text("var/x", "1")]
+    )
     upper = lay(tmp_path / "upper", [text("etc/motd", "new"), Entry("var/x", "whiteout"), text("usr/bin/app", "a")])
     view = RootView([upper, lower], host=False)
     assert view.resolve("/bin/sh") == "usr/bin/sh"
@@ -102,7 +114,10 @@ def test_owners_come_from_the_images_own_accounts(tmp_path: Path) -> None:
 def test_parents_keep_the_mode_that_the_image_gave_them(tmp_path: Path) -> None:
     lower = lay(tmp_path / "l", [directory("tmp", 0o1777)])
     found = RootView([lower], host=False).parents([text("tmp/f", "x"), text("new/f", "y")])
-    assert [(entry.path, oct(entry.mode)) for entry in found if entry.kind == "directory"] == [("new", "0o755"), ("tmp", "0o1777")]
+    assert [(entry.path, oct(entry.mode)) for entry in found if entry.kind == "directory"] == [
+        ("new", "0o755"),
+        ("tmp", "0o1777"),
+    ]
 
 
 def test_the_machines_files_show_only_where_a_sandbox_shows_them(tmp_path: Path) -> None:

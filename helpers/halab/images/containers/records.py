@@ -20,9 +20,13 @@ from halab.images import layers
 from halab.images.blobs import process_stamp
 from halab.images.containers.spec import ContainerSpec, Port
 
-_ADJECTIVES_TEXT = "brave calm clever eager fair gentle happy jolly keen lively mellow neat proud quiet swift tidy vivid warm wise witty"
+_ADJECTIVES_TEXT = (
+    "brave calm clever eager fair gentle happy jolly keen lively mellow neat proud quiet swift tidy vivid warm wise witty"
+)
 _ADJECTIVES = _ADJECTIVES_TEXT.split()
-_NOUNS_TEXT = "badger beaver crane dolphin falcon gecko heron ibis koala lynx marmot otter panda puffin raven seal swan tapir walrus wren"
+_NOUNS_TEXT = (
+    "badger beaver crane dolphin falcon gecko heron ibis koala lynx marmot otter panda puffin raven seal swan tapir walrus wren"
+)
 _NOUNS = _NOUNS_TEXT.split()
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 
