@@ -124,7 +124,7 @@ def test_status_and_spec_are_tracked_apart() -> None:
         "strategy": {},
         "template": {"metadata": {}, "spec": {"containers": []}},
     }
-    old = {"metadata": {"name": "d", "uid": "u"}, "spec": spec, "status": {}}
+    old: Obj = {"metadata": {"name": "d", "uid": "u"}, "spec": spec, "status": {}}
     old["metadata"]["managedFields"] = track(None, old, DEPLOYMENT, "maker", api_version="apps/v1", now=at(1))
     new = {**old, "spec": {**spec, "replicas": 5}, "status": {"replicas": 3}}
     through_status = track(old, new, DEPLOYMENT, "judge", api_version="apps/v1", subresource="status", now=at(2))

@@ -6,7 +6,7 @@ whatever the objects say. https://kubernetes.io/docs/reference/access-authn-auth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from halab.cluster.kube.gotext import quote, quoted_list
@@ -132,10 +132,7 @@ class Policy:
             return role.get("rules") or []
         if name not in self._aggregated:
             self._aggregated[name] = []  # roles may aggregate each other
-            parts = [
-                {**other, "rules": self._cluster_rules(own, other)} for own, other in self._cluster_roles.items() if own != name
-            ]
-            self._aggregated[name] = aggregate(role, parts)
+            self._aggregated[name] = aggregate(role, self._cluster_roles.values(), self._cluster_rules)
         return self._aggregated[name]
 
     def _bound(self, user: User, namespace: str, missing: list[str]) -> Iterator[tuple[Obj, Obj, list[Obj]]]:
@@ -154,7 +151,11 @@ class Policy:
                 yield binding, subject, rules
 
 
-def aggregate(role: Obj, cluster_roles: Iterable[Obj]) -> list[Obj]:
+def _own_rules(name: str, role: Obj) -> list[Obj]:
+    return role.get("rules") or []
+
+
+def aggregate(role: Obj, cluster_roles: Iterable[Obj], rules_of: Callable[[str, Obj], list[Obj]] = _own_rules) -> list[Obj]:
     """The rules of an aggregated cluster role: those of every role that its selectors match, in order of names, without repetitions."""
     try:
         selectors = [from_label_selector(s) for s in role["aggregationRule"].get("clusterRoleSelectors") or ()]
@@ -165,7 +166,7 @@ def aggregate(role: Obj, cluster_roles: Iterable[Obj]) -> list[Obj]:
         if other["metadata"]["name"] == role["metadata"].get("name"):
             continue
         if any(selector.matches(other["metadata"].get("labels")) for selector in selectors):
-            rules += [rule for rule in other.get("rules") or () if rule not in rules]
+            rules += [rule for rule in rules_of(other["metadata"]["name"], other) if rule not in rules]
     return rules
 
 
