@@ -307,12 +307,11 @@ def _irrelevant(kind: Kind, old: Obj, new: Obj) -> bool:
 
 
 def classes() -> list[tuple[Kind, Obj]]:
-    """The objects that tell people by which names the data plane can be used."""
+    """The objects that tell people by which names the data plane can be used. None is a default class: an Ingress that names none is served
+    anyway, and keeps its spec as it was written."""
     found: list[tuple[Kind, Obj]] = []
     for name in ingress.CLASSES:
         meta: Obj = {"name": name}
-        if name == ingress.CLASSES[0]:
-            meta["annotations"] = {"ingressclass.kubernetes.io/is-default-class": "true"}
         body = {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": meta}
         found.append((INGRESS_CLASSES, body | {"spec": {"controller": ingress.CONTROLLER}}))
     body = {"apiVersion": f"{gateway.GROUP}/v1", "kind": "GatewayClass", "metadata": {"name": gateway.CLASS}}
