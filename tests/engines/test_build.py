@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -283,6 +284,13 @@ CMD ["nginx", "-g", "daemon off;"]
 """
 
 
+def healthy(engine: EmbeddedEngine, container: str) -> None:
+    until = time.monotonic() + 20
+    while engine.container(container).health != "healthy":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.mark.needs("nginx", "busybox", "curl")
 async def test_a_better_dockerfile_pinned_small_and_not_root(shop: Workshop, halab_home: Path) -> None:
     (shop.context / "index.html").write_text("version @VERSION@\n")
@@ -291,9 +299,7 @@ async def test_a_better_dockerfile_pinned_small_and_not_root(shop: Workshop, hal
     engine = EmbeddedEngine(halab_home)
     row = engine.run(ContainerSpec("my-nginx:1.1", ports=(Port.parse("0:8080"),)))
     try:
-        async with asyncio.timeout(20):
-            while engine.container(row.id).health != "healthy":
-                await asyncio.sleep(0.05)
+        await asyncio.to_thread(healthy, engine, row.id)
         address = row.ports[0].partition("->")[0]
         answer = await asyncio.to_thread(urllib.request.urlopen, f"http://{address}/")
         assert answer.read() == b"version 1.1\n"

@@ -96,7 +96,7 @@ def test_a_mirror_is_asked_when_the_registry_is_down(
 
 @pytest.mark.parametrize("path", ["nope:1", "Bad/Name:1"])
 def test_an_absent_image_is_an_error_that_names_it(registry: Running, tmp_path: Path, path: str) -> None:
-    with pytest.raises(ImageError, match="MANIFEST_UNKNOWN: manifest unknown: nope:1|invalid reference"):
+    with pytest.raises(ImageError, match=r"MANIFEST_UNKNOWN: manifest unknown: nope:1|invalid reference"):
         client.pull(ImageStore(tmp_path / "other"), f"{registry.address}/{path}", lambda _: None)
 
 

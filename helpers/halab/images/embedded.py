@@ -19,7 +19,6 @@ from halab.images.containers.records import Container
 from halab.images.containers.signals import signal_number
 from halab.images.containers.spec import ContainerSpec
 from halab.images.garbage import Pruned
-from halab.images.image import Image
 from halab.images.reference import Reference
 from halab.images.registry import client
 from halab.images.store import ImageStore, Named

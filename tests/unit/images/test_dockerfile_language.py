@@ -25,7 +25,7 @@ def test_the_articles_dockerfile_has_four_instructions() -> None:
 def test_continuation_lines_skip_comments_and_empty_lines() -> None:
     text = "FROM x\nRUN a \\\n  # a comment\n\n  && b \\\n  && c\nUSER u\n"
     found = parse(text).instructions
-    assert [word for word in found[1].rest.split()] == ["a", "&&", "b", "&&", "c"]
+    assert found[1].rest.split() == ["a", "&&", "b", "&&", "c"]
     assert (found[2].name, found[2].line) == ("USER", 7)
 
 
