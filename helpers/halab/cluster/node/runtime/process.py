@@ -21,6 +21,7 @@ from halab import sandbox
 from halab.cluster.node.logs import LogWriter
 
 from .base import ContainerSpec, Exit, OutputListener, PodSandbox, StartFailed
+from .deaf import waits_in_vain
 from .limits import Limits, apply, usage_of
 
 CHUNK = 64 * 1024
@@ -142,7 +143,10 @@ class ProcessContainer:
     def stop(self) -> None:
         if self.box is not None:
             number = getattr(signal, self.spec.stop_signal, None) or _realtime(self.spec.stop_signal)
-            self.box.signal(number)
+            if waits_in_vain(self.box.pid, number):
+                self.box.kill()
+            else:
+                self.box.signal(number)
 
     def kill(self) -> None:
         if self.box is not None:
