@@ -42,9 +42,9 @@ def claim_new(directory: Path) -> Claim:
             return outcome
         refusals.append(outcome)
     reason = max(set(refusals), key=refusals.count)
-    raise MachineError(
-        "127.0.0.0/8", f"none of its {MAX_CLUSTERS} cluster ranges is free ({reason})", "stop a cluster: halab down"
-    )
+    port = reason.removeprefix("port ").partition(" ")[0] if reason.startswith("port ") else ""
+    remedy = f"this shows who has it: ss -ltnp 'sport = :{port}'" if port else "stop a cluster: halab down"
+    raise MachineError("127.0.0.0/8", f"none of its {MAX_CLUSTERS} cluster ranges is free ({reason})", remedy)
 
 
 def claim_again(number: int, name: str) -> Claim:
@@ -79,7 +79,7 @@ def _try(number: int) -> Claim | str:
     for address, port in wanted:
         if failure := _cannot_bind(address, port):
             holder.close()
-            return f"port {port}: {failure}"
+            return f"port {port} {failure}"
     holder.listen(1)
     return Claim(number, shift, holder)
 
@@ -94,13 +94,17 @@ def _cannot_bind(address: str, port: int) -> str:
     """Why not, or an empty string."""
     outcome = _bind(address, port)
     if isinstance(outcome, OSError):
-        return f"{address} {outcome.strerror}"
+        return _reason(outcome)
     with closing(outcome):
         try:
             outcome.listen(1)
         except OSError as error:
-            return f"{address} {error.strerror}"
+            return _reason(error)
     return ""
+
+
+def _reason(error: OSError) -> str:
+    return "is in use" if error.errno == errno.EADDRINUSE else f"cannot be bound: {error.strerror}"
 
 
 def _bind(address: str, port: int) -> socket.socket | OSError:
