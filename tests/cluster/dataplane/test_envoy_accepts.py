@@ -37,7 +37,7 @@ def everything() -> Any:
         service("lossy", ip="127.7.128.25", annotations={"halab.dev/fault": '{"drop": 100}'}),
         service("grpc", {"port": 80, "appProtocol": "kubernetes.io/h2c"}, ip="127.7.128.26"),
         service("udp", {"port": 53, "protocol": "UDP"}, ip="127.7.128.27", sessionAffinity="ClientIP"),
-        service("far", ip="127.7.128.28"),
+        service("far", ip="127.7.128.28", annotations={"halab.dev/traffic": '{"ejectAfter": 3, "maxConnections": 5}'}),
     ]
     names = ("web", "local", "sticky", "broken", "lossy", "grpc")
     pieces = [slice_of(name, "127.7.1.2", "127.7.2.2", nodeName="node-1") for name in names] + [udp, slice_of("far", "192.0.2.1")]

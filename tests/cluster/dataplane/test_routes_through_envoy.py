@@ -219,3 +219,30 @@ async def test_dns_follows_services_over_udp_and_tcp(plane: Plane) -> None:
     await eventually(answered)
     assert await asyncio.to_thread(ask, "web.default.svc.cluster.local", tcp=True) == [service["spec"]["clusterIP"]]
     assert await asyncio.to_thread(ask, "kube-dns.kube-system.svc.cluster.local") == [server]
+
+
+async def test_an_endpoint_that_keeps_failing_is_left_out_for_a_while(plane: Plane) -> None:
+    good, bad = await plane.pod(2), plane.pod_address(3)
+
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(fail, bad, plane.config.port(80))
+    async with server:
+        await plane.service("web", annotations={"halab.dev/traffic": '{"ejectAfter": 3, "ejectSeconds": 60}'})
+        await plane.endpoints("web", [good, bad])
+        await plane.client.create(INGRESSES, ingress("web", rule("x.test", ("/", "Prefix", "web"))))
+
+        async def status() -> int:
+            return (await plane.ingress(host="x.test"))[0]
+
+        async def routed() -> bool:
+            return await status() in (200, 500)
+
+        await eventually(routed)
+        seen = [await status() for _ in range(30)]
+        assert 1 <= seen.count(500) <= 4
+        assert seen[-15:] == [200] * 15

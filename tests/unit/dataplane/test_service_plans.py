@@ -110,3 +110,14 @@ def test_a_lost_node_listens_no_more() -> None:
     plan = planned(world(wanted, slices=(slice_of("web", "127.7.1.2"),), nodes=[node(1), lost]))
     assert ("127.7.0.10", 30080) in bound(plan)
     assert ("127.7.0.11", 30080) not in bound(plan)
+
+
+def test_a_service_may_eject_endpoints_that_fail_and_bound_what_is_open() -> None:
+    careful = service("web", annotations={"halab.dev/traffic": '{"ejectAfter": 3, "ejectSeconds": 5, "maxRequests": 10}'})
+    plan = planned(world(careful, slices=(slice_of("web", "127.7.1.2"),)))
+    cluster = next(each for each in plan.clusters if each["name"] == "default/web:80")
+    assert cluster["outlier_detection"]["consecutive_5xx"] == 3
+    assert cluster["outlier_detection"]["base_ejection_time"] == "5s"
+    assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] == 10
+    plain = planned(world(service("web", annotations={"halab.dev/traffic": "no"}), slices=(slice_of("web", "127.7.1.2"),)))
+    assert "outlier_detection" not in next(each for each in plain.clusters if each["name"] == "default/web:80")

@@ -6,7 +6,7 @@ at which HTTP requests are told apart by host and path (``Rule``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from halab.cluster.kube.types import Obj
@@ -29,6 +29,22 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """How carefully a Service's endpoints are used (annotation ``halab.dev/traffic``); zero leaves a thing as it is.
+
+    ``eject_after`` failures in a row (5xx answers, refused connections) an endpoint is left out for ``eject_seconds``, at most
+    ``eject_percent`` of them at a time. The rest bounds what is open at once: connections, waiting requests, requests.
+    """
+
+    eject_after: int = 0
+    eject_seconds: float = 30.0
+    eject_percent: int = 50
+    max_connections: int = 0
+    max_pending: int = 0
+    max_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """The endpoints of one port of a Service. ``node_of`` tells on which node an endpoint is, for traffic that must stay local."""
 
@@ -41,6 +57,7 @@ class Backend:
     sticky: bool = False  # sessionAffinity: ClientIP
     http2: bool = False  # appProtocol: kubernetes.io/h2c
     fault: Fault | None = None
+    traffic: Traffic = Traffic()
 
     @property
     def cluster(self) -> str:
@@ -50,17 +67,7 @@ class Backend:
     def on(self, node: str) -> Backend:
         """Only the endpoints on one node."""
         kept = tuple(address for address, place in zip(self.endpoints, self.nodes, strict=True) if place == node)
-        return Backend(
-            self.namespace,
-            self.service,
-            self.port,
-            self.protocol,
-            kept,
-            (node,) * len(kept),
-            self.sticky,
-            self.http2,
-            self.fault,
-        )
+        return replace(self, endpoints=kept, nodes=(node,) * len(kept))
 
 
 @dataclass(frozen=True, slots=True)

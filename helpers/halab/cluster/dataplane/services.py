@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from halab.cluster.dataplane.model import Address, Backend, Cluster, Fault, Listen
+from halab.cluster.dataplane.model import Address, Backend, Cluster, Fault, Listen, Traffic
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
 
-FAULT = "halab.dev/fault"
+FAULT, TRAFFIC = "halab.dev/fault", "halab.dev/traffic"
 SERVICE_NAME = "kubernetes.io/service-name"
 
 
@@ -88,9 +88,26 @@ def fault_of(service: Obj) -> Fault | None:
             float(raw.get("abortPercent", 100)),
             float(raw.get("drop") or 0),
         )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return None
     return fault if fault.delay > 0 or 200 <= fault.abort < 600 or fault.drop > 0 else None
+
+
+def traffic_of(service: Obj) -> Traffic:
+    """The limits that the Service's annotation asks for; what cannot be read changes nothing."""
+    text = (service["metadata"].get("annotations") or {}).get(TRAFFIC)
+    try:
+        raw = json.loads(text or "{}")
+        return Traffic(
+            max(int(raw.get("ejectAfter", 0)), 0),
+            max(float(raw.get("ejectSeconds", 30)), 0.1),
+            min(max(int(raw.get("ejectPercent", 50)), 0), 100),
+            max(int(raw.get("maxConnections", 0)), 0),
+            max(int(raw.get("maxPending", 0)), 0),
+            max(int(raw.get("maxRequests", 0)), 0),
+        )
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return Traffic()
 
 
 def backend(config: ClusterConfig, service: Obj, port: Obj, slices: Iterable[Obj]) -> Backend:
@@ -106,6 +123,7 @@ def backend(config: ClusterConfig, service: Obj, port: Obj, slices: Iterable[Obj
         spec.get("sessionAffinity") == "ClientIP",
         port.get("appProtocol") in ("kubernetes.io/h2c", "grpc"),
         fault_of(service),
+        traffic_of(service),
     )
 
 

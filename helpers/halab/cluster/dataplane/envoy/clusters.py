@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from halab.cluster.dataplane.envoy.types import CLUSTER, socket_address, typed
-from halab.cluster.dataplane.model import Cluster
+from halab.cluster.dataplane.envoy.types import CLUSTER, seconds, socket_address, typed
+from halab.cluster.dataplane.model import Cluster, Traffic
 from halab.cluster.kube.types import Obj
 
 CONNECT_SECONDS = 5
@@ -13,11 +13,29 @@ MAGLEV_TABLE = 1021  # a prime; large enough to share fairly among a hundred end
 UNLIMITED = 1_000_000  # Envoy's own limits (1024 connections) are no part of Kubernetes
 IDLE = "2s"  # a kept connection to a pod: shorter than servers keep theirs, so that none is used just as it closes
 
-_LIMITS = {
-    "thresholds": [
-        {"max_connections": UNLIMITED, "max_pending_requests": UNLIMITED, "max_requests": UNLIMITED, "max_retries": UNLIMITED}
-    ]
-}
+
+def _limits(traffic: Traffic) -> Obj:
+    return {
+        "thresholds": [
+            {
+                "max_connections": traffic.max_connections or UNLIMITED,
+                "max_pending_requests": traffic.max_pending or UNLIMITED,
+                "max_requests": traffic.max_requests or UNLIMITED,
+                "max_retries": UNLIMITED,
+            }
+        ]
+    }
+
+
+def _outliers(traffic: Traffic) -> Obj:
+    return {
+        "consecutive_5xx": traffic.eject_after,
+        "interval": "1s",
+        "base_ejection_time": seconds(traffic.eject_seconds),
+        "max_ejection_time": seconds(traffic.eject_seconds * 10),
+        "max_ejection_percent": traffic.eject_percent,
+        "enforcing_success_rate": 0,
+    }
 
 
 def cluster(wanted: Cluster, source: str) -> Obj:
@@ -31,8 +49,11 @@ def cluster(wanted: Cluster, source: str) -> Obj:
         connect_timeout=f"{CONNECT_SECONDS}s",
         lb_policy="MAGLEV" if wanted.by_hash else "ROUND_ROBIN",
         load_assignment={"cluster_name": wanted.name, "endpoints": [{"lb_endpoints": endpoints}]},
-        circuit_breakers=_LIMITS,
+        circuit_breakers=_limits(backend.traffic),
     )
+    if backend.traffic.eject_after:
+        found["outlier_detection"] = _outliers(backend.traffic)
+        found["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
     if wanted.by_hash:
         found["maglev_lb_config"] = {"table_size": MAGLEV_TABLE}
     if backend.protocol == "TCP":
