@@ -46,7 +46,8 @@ class Desk:
     async def node(self, name: str, **allocatable: str) -> None:
         labels = {"kubernetes.io/hostname": name}
         await self.client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
-        await self.client.patch(NODES, name, None, {"spec": {"taints": None}})  # not-ready: what the node life cycle controller does
+        # A new node is tainted not-ready; the node life cycle controller would take that away.
+        await self.client.patch(NODES, name, None, {"spec": {"taints": None}})
         amounts = {"cpu": "4", "memory": "8Gi", "pods": "110", **allocatable}
         await self.client.patch(
             NODES, name, None, {"status": {"allocatable": amounts, "capacity": amounts}}, subresource="status"
