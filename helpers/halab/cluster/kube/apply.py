@@ -1,8 +1,9 @@
 """Server-side apply: merging an applied configuration into the live object by ownership of fields.
 
-https://kubernetes.io/docs/reference/using-api/server-side-apply/. What a manager applied before and leaves out now is removed unless another owns it;
-a field that another manager owns and that would change is a conflict unless forced. The result is not yet normalised: the caller decodes it against the
-schema and defaults it as it does with any body, then runs admission and ``managed_fields.keep_times``.
+https://kubernetes.io/docs/reference/using-api/server-side-apply/. What a manager applied before and leaves out now is removed
+unless another owns it; a field that another manager owns and that would change is a conflict unless forced. The result is not yet
+normalised: the caller decodes it against the schema and defaults it as it does with any body, then runs admission and
+``managed_fields.keep_times``.
 """
 
 from __future__ import annotations
@@ -49,11 +50,12 @@ def server_side_apply(
     now: str,
     has_status: bool = True,
 ) -> Obj:
-    """The object after ``manager`` applied ``applied`` over ``live`` (None: it is created), with its managedFields. Arguments are not changed.
+    """The object after ``manager`` applied ``applied`` over ``live`` (None: it is created), with its managedFields. Arguments are
+    not changed.
 
-    ``kind`` and ``api_version`` are those of the endpoint. An apply that changes nothing gives the live object again, possibly with other managers; a manager
-    that is new then has no time. Raises ApiError: 400 for another kind or managedFields in the configuration, 409 with one cause a field for conflicts, 500 where
-    the configuration does not fit the schema.
+    ``kind`` and ``api_version`` are those of the endpoint. An apply that changes nothing gives the live object again, possibly
+    with other managers; a manager that is new then has no time. Raises ApiError: 400 for another kind or managedFields in the
+    configuration, 409 with one cause a field for conflicts, 500 where the configuration does not fit the schema.
     """
     _check(applied, kind, api_version)
     shape = shape_of(node)
@@ -222,7 +224,7 @@ def _managers(live: Obj | None, node: Node, api_version: str, now: str, has_stat
     return managers
 
 
-# --- conflicts -------------------------------------------------------------------------------------------------------------------
+# --- conflicts ------------------------------------------------------------------------------------------------------------------
 
 
 def _conflict(conflicts: list[tuple[Entry, FieldSet]]) -> ApiError:
@@ -245,7 +247,7 @@ def _name(entry: Entry) -> str:
     return f"{name} using {entry.api_version}" if entry.operation == "Update" else name
 
 
-# --- objects that were applied by kubectl on the client side ---------------------------------------------------------------------
+# --- objects that were applied by kubectl on the client side --------------------------------------------------------------------
 
 
 def _less_client_side(

@@ -1,8 +1,8 @@
 """Custom resources: from a CustomResourceDefinition to kinds, shapes, columns; and what its schema does to objects.
 
-``register`` makes a definition's versions known to ``schema``, ``table`` and this module; ``kinds_of`` gives the ``Kind`` values to serve. Structural schemas
-only, as in apiextensions.k8s.io/v1. Rules in CEL (``x-kubernetes-validations``) are accepted and published, but not evaluated.
-https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+``register`` makes a definition's versions known to ``schema``, ``table`` and this module; ``kinds_of`` gives the ``Kind`` values
+to serve. Structural schemas only, as in apiextensions.k8s.io/v1. Rules in CEL (``x-kubernetes-validations``) are accepted and
+published, but not evaluated. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _versions: dict[tuple[str, str, str], Version] = {}
 
 
 def kinds_of(definition: Obj) -> list[Kind]:
-    """The kinds that a definition serves, the preferred version first as the definition lists them; none before its names are accepted."""
+    """The kinds that a definition serves, the preferred version first as the definition lists them.
+
+    None before its names are accepted.
+    """
     spec = definition["spec"]
     names = spec["names"]
     return [
@@ -122,7 +125,8 @@ def has_schema(definition: Obj) -> bool:
 
 
 def accepted_status(definition: Obj, others: Sequence[Obj], now: str) -> Obj:
-    """The status that the naming and establishing controllers give: names are accepted unless another definition of the group has them.
+    """The status that the naming and establishing controllers give: names are accepted unless another definition of the group has
+    them.
 
     ``others`` are all other definitions; ``now`` is used for conditions that change.
     """
@@ -199,7 +203,7 @@ def _subresources(version: Obj) -> tuple[Subresource, ...]:
     return tuple(found)
 
 
-# --- schemas as nodes ------------------------------------------------------------------------------------------------------------
+# --- schemas as nodes -----------------------------------------------------------------------------------------------------------
 
 
 def _root(raw: Obj) -> Node:

@@ -76,7 +76,10 @@ def _text(value: Any) -> str:
 
 
 def find(value: Any, path: str) -> list[Any]:
-    """All values at a JSON path of the kind that printer columns and ``kubectl`` use: ``.spec.ports[0].name``, ``.status.conditions[?(@.type=="Ready")].status``."""
+    """All values at a JSON path of the kind that printer columns and ``kubectl`` use.
+
+    ``.spec.ports[0].name``, ``.status.conditions[?(@.type=="Ready")].status``.
+    """
     found = [value]
     path = path.strip().removeprefix("{").removesuffix("}").removeprefix("$")
     position = 0

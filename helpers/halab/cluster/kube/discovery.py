@@ -1,7 +1,8 @@
-"""Discovery documents: what groups, versions and resources are served, in the old form (one list a group version) and the aggregated one.
+"""Discovery documents: what groups, versions and resources are served, in the old form (one list a group version) and the
+aggregated one.
 
-All functions take the served kinds in discovery's order (built-in ones first) and are pure; the API server keeps their results until its kinds change.
-https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
+All functions take the served kinds in discovery's order (built-in ones first) and are pure; the API server keeps their results
+until its kinds change. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ def resource_list(kinds: Iterable[Kind], group: str, version: str) -> Obj | None
 
 
 def aggregated(kinds: Iterable[Kind], *, core: bool, version: str = "v2") -> Obj:
-    """The ``APIGroupDiscoveryList`` of ``/api`` (``core``) or ``/apis``; ``version`` is that of apidiscovery.k8s.io (v2, v2beta1)."""
+    """The ``APIGroupDiscoveryList`` of ``/api`` (``core``) or ``/apis``.
+
+    ``version`` is that of apidiscovery.k8s.io (v2, v2beta1).
+    """
     kinds = list(kinds)
     items = [
         {

@@ -1,8 +1,8 @@
 """Which fields each kind offers to ``fieldSelector``, and the text that a field has there.
 
 Kubernetes offers ``metadata.name`` and ``metadata.namespace`` everywhere and a handful of fields for a few kinds
-(https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/#list-of-supported-fields). The words of the refusal
-differ by kind, as there.
+(https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/#list-of-supported-fields). The words of the
+refusal differ by kind, as there.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Sets of fields in the form that ``managedFields`` carry them (``fieldsV1``), and their algebra.
 
-A set is the JSON object itself: ``{"f:data": {".": {}, "f:a": {}}}`` holds ``.data`` and ``.data.a``; ``{"f:data": {"f:a": {}}}`` only the latter. So
-nothing is decoded or encoded on a write. A node that is empty, or has the key ``.``, is a member; its other keys are its children.
-Sets are values: the functions here never change their arguments and may share parts with them.
+A set is the JSON object itself: ``{"f:data": {".": {}, "f:a": {}}}`` holds ``.data`` and ``.data.a``; ``{"f:data": {"f:a": {}}}``
+only the latter. So nothing is decoded or encoded on a write. A node that is empty, or has the key ``.``, is a member; its other
+keys are its children. Sets are values: the functions here never change their arguments and may share parts with them.
 
-Keys are path elements: ``f:NAME`` a field, ``k:{...}`` an item of a list by its key fields, ``v:VALUE`` an item of a set, ``i:N`` an index
-(https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
+Keys are path elements: ``f:NAME`` a field, ``k:{...}`` an item of a list by its key fields, ``v:VALUE`` an item of a set, ``i:N``
+an index (https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The Gateway API's GatewayClass, Gateway and HTTPRoute (v1, standard channel) as definitions that every cluster has from the start.
+"""The Gateway API's GatewayClass, Gateway and HTTPRoute (v1, standard channel) as definitions that every cluster has from the
+start.
 
-Written from https://gateway-api.sigs.k8s.io/reference/spec/. What the data plane does with them is its own matter (``cluster.dataplane``).
+Written from https://gateway-api.sigs.k8s.io/reference/spec/. What the data plane does with them is its own matter
+(``cluster.dataplane``).
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def _definition(kind: str, plural: str, short: str, scope: str, schema: Obj, col
     }
 
 
-# --- building blocks -------------------------------------------------------------------------------------------------------------
+# --- building blocks ------------------------------------------------------------------------------------------------------------
 
 
 def _text(about: str, **more: Any) -> Obj:
@@ -162,7 +164,7 @@ def _waiting(condition: str) -> Obj:
     }
 
 
-# --- GatewayClass ----------------------------------------------------------------------------------------------------------------
+# --- GatewayClass ---------------------------------------------------------------------------------------------------------------
 
 
 def _gateway_class() -> Obj:
@@ -194,7 +196,7 @@ def _gateway_class() -> Obj:
     )
 
 
-# --- Gateway ---------------------------------------------------------------------------------------------------------------------
+# --- Gateway --------------------------------------------------------------------------------------------------------------------
 
 
 def _gateway() -> Obj:
@@ -311,7 +313,7 @@ def _listener() -> Obj:
     )
 
 
-# --- HTTPRoute -------------------------------------------------------------------------------------------------------------------
+# --- HTTPRoute ------------------------------------------------------------------------------------------------------------------
 
 _ROOT = {"type": "PathPrefix", "value": "/"}
 

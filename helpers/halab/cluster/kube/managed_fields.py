@@ -1,8 +1,9 @@
 """Who owns which field: the ``metadata.managedFields`` of a write that is no apply, and what all writes share.
 
-``track`` runs on every create, update and patch, so the common cases are short: equal parts are skipped by one comparison and the field sets are never
-decoded. When it is called matters, as in Kubernetes: after decoding and defaulting, *before* admission and the kind's own strategy, so that what
-those add belongs to nobody. ``keep_times`` runs last, before a write is compared with what is stored.
+``track`` runs on every create, update and patch, so the common cases are short: equal parts are skipped by one comparison and the
+field sets are never decoded. When it is called matters, as in Kubernetes: after decoding and defaulting, *before* admission and
+the kind's own strategy, so that what those add belongs to nobody. ``keep_times`` runs last, before a write is compared with what
+is stored.
 """
 
 from __future__ import annotations
@@ -141,9 +142,9 @@ def track(
 ) -> list[Obj]:
     """The ``managedFields`` of ``new``, written by ``manager`` over ``old`` (None: it is created). Neither object is changed.
 
-    ``new`` may carry managedFields of its own, which a client is allowed to edit (an empty list resets them), except through a subresource.
-    ``now`` is the time of an entry that changes (RFC 3339, seconds); an entry that gains nothing keeps its time. ``has_status`` says that the status
-    is written through a subresource only. An empty list means that the object has none.
+    ``new`` may carry managedFields of its own, which a client is allowed to edit (an empty list resets them), except through a
+    subresource. ``now`` is the time of an entry that changes (RFC 3339, seconds); an entry that gains nothing keeps its time.
+    ``has_status`` says that the status is written through a subresource only. An empty list means that the object has none.
     """
     managers = _inherited(old, new, subresource)
     if old is not None and not managers:
@@ -220,7 +221,10 @@ _zeros: dict[int, tuple[Node, Obj]] = {}
 
 
 def zero_object(node: Node) -> Obj:
-    """What Go encodes for an object that nobody filled in: its plain structs exist, so whoever creates the object does not own them."""
+    """What Go encodes for an object that nobody filled in.
+
+    Its plain structs exist, so whoever creates the object does not own them.
+    """
     found = _zeros.get(id(node))
     if found is None or found[0] is not node:
         zero = node.zero()
@@ -252,7 +256,8 @@ def _fold_oldest(managers: Managers) -> None:
 
 
 def keep_times(old: Obj, new: Obj) -> None:
-    """Where only times of ``managedFields`` differ between two whole objects, put the old times back into ``new`` (changed in place).
+    """Where only times of ``managedFields`` differ between two whole objects, put the old times back into ``new`` (changed in
+    place).
 
     For every update, after admission: without it a write that changes nothing would still raise the resourceVersion.
     """

@@ -1,7 +1,7 @@
 """Managers of ``spec.replicas`` seen through the scale subresource.
 
-A Scale has managedFields of its own, made from those of the object that is scaled; after a write they are carried back. A write through the subresource
-takes the field from whoever owned it, and the new owner's entry has no time (as in Kubernetes).
+A Scale has managedFields of its own, made from those of the object that is scaled; after a write they are carried back. A write
+through the subresource takes the field from whoever owned it, and the new owner's entry has no time (as in Kubernetes).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def to_scale(parent: Any, path: tuple[str, ...] = REPLICAS) -> list[Obj]:
 def to_parent(parent: Any, scale: Any, api_version: str, path: tuple[str, ...] = REPLICAS) -> list[Obj]:
     """The parent's ``managedFields`` after a write of its Scale, whose own are ``scale``.
 
-    As in Kubernetes an updater of the parent loses the field to an entry of its own name without a time, even by a write that changes nothing: the Scale knows
-    it under another version. (So such a write is not a no-op there, and is none here.) Appliers have no version in their identity and keep the field.
+    As in Kubernetes an updater of the parent loses the field to an entry of its own name without a time, even by a write that
+    changes nothing: the Scale knows it under another version. (So such a write is not a no-op there, and is none here.) Appliers
+    have no version in their identity and keep the field.
     """
     owners = {entry.key: entry for entry in (decode(scale) or {}).values() if has(entry.fields, REPLICAS)}
     kept: list[Entry] = []

@@ -1,7 +1,7 @@
 """JSON patch (RFC 6902) and JSON merge patch (RFC 7386), with the API server's refusals.
 
-Both are schema-less: the caller decodes and validates what comes out. ``strategic.py`` and ``apply.py`` hold the two forms that need
-the schema. The object that is patched is never changed; unchanged parts are shared with the result, so treat both as values.
+Both are schema-less: the caller decodes and validates what comes out. ``strategic.py`` and ``apply.py`` hold the two forms that
+need the schema. The object that is patched is never changed; unchanged parts are shared with the result, so treat both as values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ _OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
 
 def merge_patch(obj: Obj, patch: Any) -> Obj:
-    """``obj`` with a merge patch applied: null removes, objects merge, everything else replaces. Raises ApiError 400 for a non-object."""
+    """``obj`` with a merge patch applied: null removes, objects merge, everything else replaces.
+
+    Raises ApiError 400 for a non-object.
+    """
     if not isinstance(patch, dict):
         raise bad_request(
             f"error decoding patch: json: cannot unmarshal {_go_kind(patch)} into Go value of type map[string]interface {{}}"
@@ -39,8 +42,8 @@ def _merge(target: Any, patch: Obj) -> Obj:
 def json_patch(obj: Obj, operations: Any) -> Obj:
     """``obj`` with the operations applied in order; all or nothing.
 
-    Raises ApiError: 400 where the patch is no list of operations, 413 for too many of them, 422 where one cannot be applied (Kubernetes
-    does not say which).
+    Raises ApiError: 400 where the patch is no list of operations, 413 for too many of them, 422 where one cannot be applied
+    (Kubernetes does not say which).
     """
     if not isinstance(operations, list):
         raise bad_request(
@@ -146,7 +149,10 @@ def _get(document: Any, path: list[str], absent: Any = _RAISE) -> Any:
 
 
 def _index(part: str, length: int) -> int:
-    """The place that ``part`` names among ``length`` items; negative ones count from the end, as the API server's library allows."""
+    """The place that ``part`` names among ``length`` items.
+
+    Negative ones count from the end, as the API server's library allows.
+    """
     digits = part[1:] if part.startswith("-") else part
     if not (digits.isascii() and digits.isdigit()):
         raise _Impossible
@@ -159,7 +165,10 @@ def _index(part: str, length: int) -> int:
 
 
 def _with(document: Any, path: list[str], value: Any, insert: bool) -> Any:
-    """A copy of the spine of ``document`` with ``value`` at ``path``; ``insert`` moves list items aside instead of replacing one."""
+    """A copy of the spine of ``document`` with ``value`` at ``path``.
+
+    ``insert`` moves list items aside instead of replacing one.
+    """
     if not path:
         return value
     part, rest = path[0], path[1:]

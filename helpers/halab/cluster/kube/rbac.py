@@ -1,7 +1,7 @@
 """Role-based access control: who may do what, evaluated from Roles and bindings.
 
-``Policy`` is a snapshot of the four kinds of objects; the API server makes a new one when any of them changes. Members of ``system:masters`` may do everything,
-whatever the objects say. https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+``Policy`` is a snapshot of the four kinds of objects; the API server makes a new one when any of them changes. Members of
+``system:masters`` may do everything, whatever the objects say. https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is asked: a verb on a resource (``group``, ``resource``, ``subresource``, ``namespace``, ``name``), or on a ``path`` that is none."""
+    """What is asked.
+
+    A verb on a resource (``group``, ``resource``, ``subresource``, ``namespace``, ``name``), or on a ``path`` that is none.
+    """
 
     verb: str
     group: str = ""
@@ -98,7 +101,10 @@ class Policy:
         return Decision(False, f"RBAC: {problems}", problems)
 
     def rules(self, user: User, namespace: str) -> list[Obj]:
-        """Every rule that holds for the user in a namespace ("": cluster-wide only); used by SelfSubjectRulesReview and escalation checks."""
+        """Every rule that holds for the user in a namespace ("": cluster-wide only).
+
+        Used by SelfSubjectRulesReview and escalation checks.
+        """
         if SUPERUSERS in user.groups:
             return [
                 {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
@@ -136,7 +142,10 @@ class Policy:
         return self._aggregated[name]
 
     def _bound(self, user: User, namespace: str, missing: list[str]) -> Iterator[tuple[Obj, Obj, list[Obj]]]:
-        """(binding, subject, rules) of everything bound to the user, cluster-wide first. Roles that do not exist are noted in ``missing``."""
+        """(binding, subject, rules) of everything bound to the user, cluster-wide first.
+
+        Roles that do not exist are noted in ``missing``.
+        """
         for binding in (*self._wide, *(self._narrow.get(namespace, ()) if namespace else ())):
             home = binding["metadata"].get("namespace", "")
             subject = next((s for s in binding.get("subjects") or () if _is(user, s, home)), None)
@@ -156,7 +165,10 @@ def _own_rules(name: str, role: Obj) -> list[Obj]:
 
 
 def aggregate(role: Obj, cluster_roles: Iterable[Obj], rules_of: Callable[[str, Obj], list[Obj]] = _own_rules) -> list[Obj]:
-    """The rules of an aggregated cluster role: those of every role that its selectors match, in order of names, without repetitions."""
+    """The rules of an aggregated cluster role.
+
+    Those of every role that its selectors match, in order of names, without repetitions.
+    """
     try:
         selectors = [from_label_selector(s) for s in role["aggregationRule"].get("clusterRoleSelectors") or ()]
     except SelectorError:
@@ -234,7 +246,7 @@ def _reason(binding: Obj, subject: Obj) -> str:
     )
 
 
-# --- escalation ------------------------------------------------------------------------------------------------------------------
+# --- escalation -----------------------------------------------------------------------------------------------------------------
 
 
 def _broken_down(rule: Obj) -> Iterator[Obj]:

@@ -1,8 +1,9 @@
 """The roles and bindings that a new cluster starts with.
 
 The user-facing roles (cluster-admin, admin, edit, view) and the discovery roles are Kubernetes' own
-(https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings). The controller manager runs all controllers under one user
-here, so it is bound to ``halab:controllers`` instead of a role a controller; the data plane has a role of its own.
+(https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings). The controller manager runs all
+controllers under one user here, so it is bound to ``halab:controllers`` instead of a role a controller; the data plane has a role
+of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Label and field selectors: parsing, matching, and which fields each kind can be selected by.
 
 ``labelSelector`` query parameters, the ``LabelSelector`` object of workloads and policies, and ``fieldSelector``
-(https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ and .../field-selectors/). Texts that do not parse raise
-``SelectorError``, a 400 BadRequest with the words of apimachinery's parsers.
+(https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ and .../field-selectors/). Texts that do not parse
+raise ``SelectorError``, a 400 BadRequest with the words of apimachinery's parsers.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _compare(operator: str, left: str, right: str) -> bool:
         return False
 
 
-# --- text: the labelSelector parameter -------------------------------------------------------------------------------------------
+# --- text: the labelSelector parameter ------------------------------------------------------------------------------------------
 
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(!=|==|[=!(),<>])|([^=!(),<> \t\r\n]+))")
 
@@ -268,7 +268,7 @@ def label_value_problem(value: str) -> str:
     return "; ".join(problems)
 
 
-# --- objects: LabelSelector ------------------------------------------------------------------------------------------------------
+# --- objects: LabelSelector -----------------------------------------------------------------------------------------------------
 
 _OBJECT_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
 
@@ -297,11 +297,14 @@ def from_expressions(expressions: Iterable[Mapping[str, Any]]) -> list[Requireme
 
 
 def from_labels(labels: Labels) -> Selector:
-    """The selector that a plain map stands for (a Service's ``spec.selector``): every label equal. An empty map selects everything."""
+    """The selector that a plain map stands for (a Service's ``spec.selector``): every label equal.
+
+    An empty map selects everything.
+    """
     return Selector(tuple(Requirement(key, "=", (value,)) for key, value in sorted((labels or {}).items())))
 
 
-# --- fields ----------------------------------------------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------------------------------------
 
 Lookup = Callable[[str], str]
 

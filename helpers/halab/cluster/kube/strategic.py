@@ -1,13 +1,14 @@
 """Strategic merge patch: a merge patch that knows from the schema which lists merge by a key, and obeys directives.
 
-The rules are those of apimachinery's ``strategicpatch`` (https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/):
+The rules are those of apimachinery's ``strategicpatch``
+(https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/):
 
 - a list with patch strategy ``merge`` is merged by its merge key, or as a set where its items are plain values; others are replaced;
 - ``$patch: replace | delete`` on a map or on an item of a merged list; ``$retainKeys`` clears a map's other keys;
 - ``$setElementOrder/LIST`` orders a merged list, ``$deleteFromPrimitiveList/LIST`` takes plain items out.
 
-Order of a merged list: items of the patch keep their order, items only the server has keep theirs, and server items go in front of the first patch
-item that came after them before.
+Order of a merged list: items of the patch keep their order, items only the server has keep theirs, and server items go in front
+of the first patch item that came after them before.
 
 The object that is patched is never changed; unchanged parts are shared with the result.
 """
@@ -29,8 +30,8 @@ _DELETE = "$deleteFromPrimitiveList/"
 def strategic_merge(obj: Obj, patch: Any, node: Node | None) -> Obj:
     """``obj`` with the patch applied; ``node`` is the schema of ``obj``.
 
-    Raises ApiError: 400 for a patch that is no object or whose directives are malformed, 422 for lists of lists, 500 where Kubernetes has no better
-    answer (an item of a merged list without its merge key, an unknown directive).
+    Raises ApiError: 400 for a patch that is no object or whose directives are malformed, 422 for lists of lists, 500 where
+    Kubernetes has no better answer (an item of a merged list without its merge key, an unknown directive).
     """
     if not isinstance(patch, dict):
         raise bad_request("invalid JSON document")
@@ -123,7 +124,7 @@ def _strategies(node: Node | None) -> tuple[str, ...]:
     return tuple(node.patch_strategy.split(",")) if node is not None and node.patch_strategy else ()
 
 
-# --- lists -----------------------------------------------------------------------------------------------------------------------
+# --- lists ----------------------------------------------------------------------------------------------------------------------
 
 
 def _merge_list(original: list[Any], patch: list[Any], node: Node | None) -> list[Any]:

@@ -1,7 +1,8 @@
 """Tables: how the server prints objects for ``kubectl get``.
 
-A kind's columns and cells are those of Kubernetes' own printers (pkg/printers/internalversion); kinds without any show name and creation time, custom
-resources the columns of their definition. https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+A kind's columns and cells are those of Kubernetes' own printers (pkg/printers/internalversion); kinds without any show name and
+creation time, custom resources the columns of their definition.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def layout_of(kind: Kind) -> Layout:
 def table(kind: Kind, objects: Sequence[Obj], include_object: str, now: datetime, *, columns: bool = True) -> Obj:
     """A ``meta.k8s.io/v1`` Table of whole objects; the caller sets its metadata.
 
-    ``include_object`` says what a row carries of its object: "None", "Metadata" (the default of the API) or "Object". Watches send the columns in their first
-    event only: ``columns=False`` leaves them out.
+    ``include_object`` says what a row carries of its object: "None", "Metadata" (the default of the API) or "Object". Watches
+    send the columns in their first event only: ``columns=False`` leaves them out.
     """
     layout = layout_of(kind)
     return {

@@ -1,8 +1,8 @@
 """Objects seen through their schema as trees of owned fields: what server-side apply and the tracking of managers compute with.
 
-The schema says which lists are maps by key (``k:``), which are sets (``v:``), and what is atomic, that is, owned as a whole. This module
-turns values into sets and compares them in those terms, following sigs.k8s.io/structured-merge-diff; ``fieldset`` holds the sets' algebra, ``typed_merge``
-merges and prunes, ``typed_check`` validates.
+The schema says which lists are maps by key (``k:``), which are sets (``v:``), and what is atomic, that is, owned as a whole. This
+module turns values into sets and compares them in those terms, following sigs.k8s.io/structured-merge-diff; ``fieldset`` holds
+the sets' algebra, ``typed_merge`` merges and prunes, ``typed_check`` validates.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _PORT_DEFAULTS = {"protocol": "TCP"}  # of Service and container ports: the only
 class Shape:
     """How a node of the schema is owned. Built once a node and kept; children are built when first met.
 
-    ``kind`` SCALAR, LIST, MAP, DEDUCED (any value, maps are granular) or UNTYPED (any value, owned as a whole); ``atomic`` lists and maps are owned as a
-    whole; ``keys`` name the key fields of a list of maps, empty for a set.
+    ``kind`` SCALAR, LIST, MAP, DEDUCED (any value, maps are granular) or UNTYPED (any value, owned as a whole); ``atomic`` lists
+    and maps are owned as a whole; ``keys`` name the key fields of a list of maps, empty for a set.
     """
 
     __slots__ = ("_children", "_node", "atomic", "element", "key_defaults", "keys", "kind", "scalar")
@@ -93,7 +93,7 @@ DEDUCED_SHAPE = Shape(None)
 DEDUCED_SHAPE.element = None
 
 
-# --- path elements of lists ------------------------------------------------------------------------------------------------------
+# --- path elements of lists -----------------------------------------------------------------------------------------------------
 
 
 class KeyProblem(ValueError):
@@ -138,7 +138,7 @@ def _indexed(shape: Shape, items: list[Any] | None) -> dict[str, list[Any]]:
     return found
 
 
-# --- sets of values --------------------------------------------------------------------------------------------------------------
+# --- sets of values -------------------------------------------------------------------------------------------------------------
 
 
 def whole(value: Any, shape: Shape) -> FieldSet:
@@ -160,7 +160,10 @@ def whole(value: Any, shape: Shape) -> FieldSet:
 
 
 def to_set(value: Any, shape: Shape) -> FieldSet:
-    """The fields that an applied value claims: leaves, atomic wholes, list items, entries of maps; not the structs that hold them."""
+    """The fields that an applied value claims: leaves, atomic wholes, list items, entries of maps.
+
+    Not the structs that hold them.
+    """
     result: FieldSet = {}
     if isinstance(value, dict) and shape.kind in (MAP, DEDUCED) and not shape.atomic:
         for name, item in value.items():
@@ -191,7 +194,7 @@ def _claimed(value: Any, shape: Shape) -> FieldSet | None:
     return _LEAF
 
 
-# --- comparison ------------------------------------------------------------------------------------------------------------------
+# --- comparison -----------------------------------------------------------------------------------------------------------------
 
 
 class Comparison:

@@ -42,7 +42,10 @@ def _merged(live: Any, applied: Any, shape: Shape) -> Any:
 
 
 def _merge_lists(live: list[Any], applied: list[Any], shape: Shape) -> list[Any]:
-    """Both lists' order is kept as far as they agree; where they do not, the applied list's order wins. Live duplicates stay until they are applied."""
+    """Both lists' order is kept as far as they agree; where they do not, the applied list's order wins.
+
+    Live duplicates stay until they are applied.
+    """
     left = [(item_key(shape, item), item) for item in live]
     right = [(item_key(shape, item), item) for item in applied]
     mine = dict(right)

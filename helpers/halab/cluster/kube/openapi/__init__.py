@@ -1,8 +1,8 @@
 """OpenAPI documents: what ``kubectl explain``, ``apply`` and ``create --validate`` read.
 
-``index`` and ``document`` are version 3 (one document a group version), ``v2`` is the one document of version 2, as JSON and as the protobuf that old kubectls
-want. Documents are made when first asked for and kept as files, because making them means reading 1.5 MB of descriptions; what is kept is found by a hash
-of everything that went in, so it is never stale.
+``index`` and ``document`` are version 3 (one document a group version), ``v2`` is the one document of version 2, as JSON and as
+the protobuf that old kubectls want. Documents are made when first asked for and kept as files, because making them means reading
+1.5 MB of descriptions; what is kept is found by a hash of everything that went in, so it is never stale.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.types import Obj
 from halab.settings import KUBERNETES_VERSION, halab_home
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"  # clients may ask with "@v1.0", but Go cannot parse that in an answer
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""Clients may ask with "@v1.0", but Go cannot parse that in an answer."""
 _FORM = 1  # raise it when what is generated changes
 
 

@@ -21,7 +21,7 @@ def encode(document: Obj) -> bytes:
     return _text(1, document["swagger"]) + _message(2, info) + _message(8, paths) + _message(9, definitions)
 
 
-# --- wire format -----------------------------------------------------------------------------------------------------------------
+# --- wire format ----------------------------------------------------------------------------------------------------------------
 
 
 def _varint(value: int) -> bytes:
@@ -62,7 +62,7 @@ def _extensions(number: int, holder: Obj) -> bytes:
     return b"".join(_message(number, _named(key, _any(value))) for key, value in holder.items() if key.startswith("x-"))
 
 
-# --- messages --------------------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------------------------------------
 
 _METHODS = {"get": 2, "put": 3, "post": 4, "delete": 5, "options": 6, "head": 7, "patch": 8}
 

@@ -82,7 +82,10 @@ _DELETE = (
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of a path. ``gvk`` is (group, version, kind) of what it speaks; ``body`` and ``answer`` are names of definitions ("" none)."""
+    """One method of a path.
+
+    ``gvk`` is (group, version, kind) of what it speaks; ``body`` and ``answer`` are names of definitions ("" none).
+    """
 
     method: str
     action: str

@@ -18,7 +18,10 @@ Printer = Callable[[Obj, datetime], Cells]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column definition; ``priority`` 0 is always shown, 1 only in wide output. ``path`` is used by custom resources' columns only."""
+    """One column definition; ``priority`` 0 is always shown, 1 only in wide output.
+
+    ``path`` is used by custom resources' columns only.
+    """
 
     name: str
     type: str = "string"
