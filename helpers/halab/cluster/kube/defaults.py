@@ -45,6 +45,7 @@ _DEFAULTS: dict[Kind, Callable[[Obj], None]] = {
     k.VALIDATING_ADMISSION_POLICY_BINDINGS: others.admission_policy_binding,
     k.CUSTOM_RESOURCE_DEFINITIONS: others.custom_resource_definition,
     k.API_SERVICES: others.api_service,
+    k.TOKEN_REQUESTS: others.token_request,
 }
 
 

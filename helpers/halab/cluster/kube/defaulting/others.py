@@ -19,8 +19,13 @@ def network_policy(obj: Obj) -> None:
 
 def ingress_class(obj: Obj) -> None:
     parameters = obj["spec"].get("parameters")
-    if parameters:
-        parameters.setdefault("scope", "Cluster")
+    if parameters and parameters.get("scope") is None:
+        parameters["scope"] = "Cluster"
+
+
+def token_request(obj: Obj) -> None:
+    if obj["spec"].get("expirationSeconds") is None:
+        obj["spec"]["expirationSeconds"] = 3600
 
 
 def endpoint_slice(obj: Obj) -> None:
