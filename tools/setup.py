@@ -45,7 +45,9 @@ TESTS = (
     Program("dockerd", "docker.io iptables", "test that Docker loads our images"),
 )
 COMPILERS = ("cc", "gcc", "clang", "zig")  # of C, for the sandbox's two small programs; else a wheel brings one
-KUBECTL_ELSEWHERE = "or put the kubectl program of https://kubernetes.io/docs/tasks/tools/ on PATH"
+KUBECTL_ELSEWHERE = (
+    "or (Ubuntu): sudo snap install kubectl --classic, or put the program of https://kubernetes.io/docs/tasks/tools/ on PATH"
+)
 
 
 class Impossible(Exception):
