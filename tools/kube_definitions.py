@@ -176,7 +176,7 @@ class Merger:
 
     def _type(self, schema: Any) -> str:
         if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
+            name: str = schema["$ref"].rpartition("/")[2]
             if name in SPECIAL:
                 return SPECIAL[name]
             self.add(name)

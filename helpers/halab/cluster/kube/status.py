@@ -100,7 +100,7 @@ def _qualified(resource: Resource) -> str:
     return f"{plural}.{group}" if group else plural
 
 
-def _details(resource: Resource, name: str = "", **more: Any) -> Obj:
+def _details(resource: Resource, name: str = "") -> Obj:
     plural, group = _split(resource)
     details: Obj = {}
     if name:
@@ -109,7 +109,6 @@ def _details(resource: Resource, name: str = "", **more: Any) -> Obj:
         details["group"] = group
     if plural:
         details["kind"] = plural
-    details.update(more)
     return details
 
 
@@ -204,8 +203,8 @@ def timeout(message: str, retry_after: int = 0) -> ApiError:
 
 def server_timeout(resource: Resource, operation: str, retry_after: int = 0) -> ApiError:
     message = f"The {operation} operation against {_qualified(resource)} could not be completed at this time, please try again."
-    more = {"retryAfterSeconds": retry_after} if retry_after else {}
-    return ApiError(500, message, "ServerTimeout", _details(resource, **more), _retry(retry_after))
+    more: Obj = {"retryAfterSeconds": retry_after} if retry_after else {}
+    return ApiError(500, message, "ServerTimeout", _details(resource) | more, _retry(retry_after))
 
 
 def too_large(message: str) -> ApiError:
