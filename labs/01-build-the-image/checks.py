@@ -15,7 +15,7 @@ IMAGE, CONTAINER, FOLDER = "my-nginx:1.0", "web", "article"
 
 def rebuild_hits_the_cache(scene: Scene) -> Result:
     missing = _missing_image(scene)
-    if missing:
+    if missing is not None:
         return missing
     events: list[Event] = []
     try:
@@ -40,7 +40,7 @@ def rebuild_hits_the_cache(scene: Scene) -> Result:
 
 def the_image_answers(scene: Scene) -> Result:
     missing = _missing_image(scene)
-    if missing:
+    if missing is not None:
         return missing
     try:
         row = scene.images.run(ContainerSpec(IMAGE, name="halab-check", ports=(Port("127.0.0.1", 0, 80),)))

@@ -41,7 +41,7 @@ def three_answer(scene: Scene) -> Result:
 
 def lost_pod_is_replaced(scene: Scene) -> Result:
     before = three_answer(scene)
-    if not before:
+    if isinstance(before, Failed):
         return before
     pods = scene.pods_of("deployments", NAME)
     victim = min(pods, key=lambda pod: str(pod["metadata"]["name"]))["metadata"]

@@ -16,14 +16,14 @@ REQUESTS = 300
 
 def spread_over_all(scene: Scene) -> Result:
     problem = _service_is_usable(scene)
-    if problem:
+    if problem is not None:
         return problem
     pods = scene.pods_of("deployments", DEPLOYMENT)
     ready = [pod for pod in pods if is_ready(pod)]
     if len(ready) < 2:
         return Failed(f"{describe_pods(pods)}: too few to share the work", "kubectl get pods; the scene has three replicas")
     failed, counts = _send(scene, ready)
-    if failed:
+    if failed is not None:
         return failed
     idle = [name for name, count in counts.items() if count == 0]
     if idle:
@@ -36,7 +36,7 @@ def spread_over_all(scene: Scene) -> Result:
 
 def unready_gets_none(scene: Scene) -> Result:
     problem = _service_is_usable(scene)
-    if problem:
+    if problem is not None:
         return problem
     pods = scene.pods_of("deployments", DEPLOYMENT)
     ready = [pod for pod in pods if is_ready(pod)]
@@ -53,7 +53,7 @@ def unready_gets_none(scene: Scene) -> Result:
             )
         scene.api.wait("endpointslices", lambda slices: victim not in _ready_targets(slices), 10)
         failed, counts = _send(scene, [*ready])
-        if failed:
+        if failed is not None:
             return failed
         if counts[victim]:
             return Failed(

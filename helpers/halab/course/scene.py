@@ -20,6 +20,7 @@ from halab.course.requests import Address, Answer, fetch, fetch_many
 from halab.images.types import Engine
 
 Objects = list[Obj]
+REDIRECTS = (301, 302, 307, 308)
 ASK_AGAIN = 0.1  # seconds between two requests while waiting for an answer to change
 Answers = list[Answer]
 Names = list[str]
@@ -98,8 +99,14 @@ class Scene:
         return fetch(self.reach.pod(self.namespace, pod["metadata"]["name"], port), path)
 
     def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
-        address = self.reach.ingress(tls=tls)
-        return [fetch(address, path, host=host, tls=tls) for _ in range(count)]
+        """Requests for ``host``, as a browser sends them: one that is sent on from http to https goes there."""
+        return [self._browse(host, path, tls) for _ in range(count)]
+
+    def _browse(self, host: str, path: str, tls: bool) -> Answer:
+        answer = fetch(self.reach.ingress(tls=tls), path, host=host, tls=tls)
+        if not tls and answer.status in REDIRECTS and answer.headers.get("location", "").startswith(f"https://{host}"):
+            return fetch(self.reach.ingress(tls=True), path, host=host, tls=True)
+        return answer
 
     def wait_for_answer(self, status: int, host: str, path: str = "/", timeout: float = 15.0) -> Answer:
         """Ask the Ingress until it answers with ``status`` (a proxy takes up a new rule a moment after the API does), or until ``timeout``."""
