@@ -11,6 +11,7 @@ supervisor alone holds the other end of its standard input. Then it becomes Pyth
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 
@@ -49,6 +50,7 @@ def _supervise(text: str, reporter: Reporter, held: int) -> int:
     from halab.cluster.supervisor.prepare import Busy, Wish, prepare
     from halab.errors import ClusterError, HalabError
 
+    _raise_file_limit()
     os.umask(0o077)  # after the imports: compiled modules may serve other users of this installation
     try:
         prepared = prepare(Wish.load(text), reporter.step)
@@ -63,6 +65,14 @@ def _supervise(text: str, reporter: Reporter, held: int) -> int:
         raise
     _log_to(prepared.config.logs / "supervisor.log")
     return Supervisor(prepared, reporter, held).run()
+
+
+def _raise_file_limit() -> None:
+    """A watch is an open connection, and 1,024 of them are not many for an API server. More than 65,536 makes old programs slow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _log_to(path: os.PathLike[str]) -> None:
