@@ -209,6 +209,7 @@ class EventRecorder:
             "metadata": {"name": name, "namespace": namespace},
             "eventTime": micro(at),
             "reportingController": self.component,
+            "deprecatedSource": {"component": self.component},  # what readers of v1 Events look at
             "reportingInstance": f"{self.component}-{socket.gethostname()}",
             "action": action,
             "reason": reason,
