@@ -22,16 +22,19 @@ from halab.settings import halab_home
 
 SOURCES = Path(__file__).parent / "src"
 LAUNCHER = ("launch.c", "files.c", "process.c")
-SHIM = ("settings.c", "network.c", "names.c", "identity.c", "paths.c")
+PLAIN = ("settings.c", "network.c", "names.c", "identity.c")
+FULL = (*PLAIN, "paths.c", "rewrite.c", "listing.c", "programs.c")
 FLAGS = ("-std=gnu17", "-O2", "-w")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """``launcher`` starts containers, ``shim`` is preloaded into them, ``base`` is an empty directory to mount on."""
+    """``launcher`` starts containers; ``shim`` is preloaded into those with real users, ``full_shim`` (which also rewrites paths and
+    mends owners) into all others; ``base`` is an empty directory to mount on."""
 
     launcher: Path
     shim: Path
+    full_shim: Path
     base: Path
 
 
@@ -75,7 +78,9 @@ def programs() -> Programs:
             made = Path(scratch) / "made"
             made.mkdir(mode=0o755)
             _compile(command, ["-o", str(made / "launch"), *LAUNCHER])
-            _compile(command, ["-shared", "-fPIC", "-o", str(made / "libhalab.so"), *SHIM, "-ldl", "-lresolv"])
+            shared = ["-shared", "-fPIC", "-ldl", "-lresolv", "-o"]
+            _compile(command, [*shared, str(made / "libhalab.so"), "-DHALAB_PLAIN", *PLAIN])
+            _compile(command, [*shared, str(made / "libhalab-full.so"), *FULL])
             for file in made.iterdir():
                 file.chmod(0o755)
             try:
@@ -83,4 +88,4 @@ def programs() -> Programs:
             except OSError:
                 if not directory.is_dir():
                     raise
-    return Programs(directory / "launch", directory / "libhalab.so", base)
+    return Programs(directory / "launch", directory / "libhalab.so", directory / "libhalab-full.so", base)

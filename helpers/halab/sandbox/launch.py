@@ -129,6 +129,7 @@ def _paths(spec: SandboxSpec, upper: Path) -> Iterator[str]:
     yield from (f"layer {layer}" for layer in spec.layers)
     for mount in spec.mounts:
         yield f"{'ro' if mount.read_only else 'rw'} {mount.target.rstrip('/')}\t{mount.source}"
+    yield from (f"hostpath {os.path.realpath(path)}" for path in spec.host_paths)
     if spec.dns:
         yield f"search {' '.join(spec.dns.search)}"
         yield f"ndots {spec.dns.ndots}"
@@ -171,13 +172,13 @@ def _prepare(
             clean.append(lambda: remove_tree(state))
             if upper is None:
                 upper = state / "upper"
-            for part in ("tmp", "run", "var/tmp", "var/log", "root", "var/run"):
+            for part in ("tmp", "run", "var/tmp", "var/log", "var/lib", "var/cache", "root"):
                 (upper / part).mkdir(parents=True, exist_ok=True)
             _write(upper, standard_files(spec))
             settings = str(state / "settings")
             Path(settings).write_text(settings_text(spec, fake_root=True, paths=_paths(spec, upper)))
             pairs.append(("flag", "monitor"))
-        env["LD_PRELOAD"] = " ".join(filter(None, (str(tools.shim), env.get("LD_PRELOAD"))))
+        env["LD_PRELOAD"] = " ".join(filter(None, (str(tools.full_shim), env.get("LD_PRELOAD"))))
         env["HALAB_SETTINGS"] = str(settings)
     else:
         pairs += [("flag", flag) for flag in FLAGS[machine.mode] if flag != "host"]
@@ -197,7 +198,7 @@ def _prepare(
                 pairs.append(("tmpfs", str(spec.tmpfs_size)))
             if spec.hostname:
                 pairs.append(("hostname", spec.hostname))
-            pairs += [("base", str(tools.base)), ("shim", str(tools.shim))]
+            pairs += [("base", str(tools.base)), ("shim", str(tools.shim if machine.mode == "privileged" else tools.full_shim))]
             pairs += [("layer", str(layer)) for layer in spec.layers]
             pairs += [("hostpath", os.path.realpath(path)) for path in spec.host_paths]
             pairs += [("file", name, text) for name, text in files.items()]
@@ -225,6 +226,13 @@ def _prepare(
     return pairs, settings, clean
 
 
+def _launcher_environment(settings: str | None) -> dict[str, str] | None:
+    """Without a mount namespace the launcher itself needs the shim, to find the program and its directory where the container has them."""
+    if settings is None:
+        return None
+    return {"LD_PRELOAD": str(programs().full_shim), "HALAB_SETTINGS": settings}
+
+
 async def _start(
     spec: SandboxSpec, *, join: Sandbox | None, stdin: Stream, stdout: Stream, stderr: Stream, hold: bool = False
 ) -> Sandbox:
@@ -241,6 +249,7 @@ async def _start(
             stdout=stdout,
             stderr=stderr,
             pass_fds=(input_fd, status_write),
+            env=_launcher_environment(settings),
         )
     except BaseException:
         os.close(status_read)

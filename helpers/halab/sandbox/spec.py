@@ -155,7 +155,7 @@ def settings_text(spec: SandboxSpec, *, fake_root: bool, paths: Iterator[str] = 
             lines.append(f"dns {spec.dns.server}")
     if fake_root:
         lines += ["fakeroot 1", f"uid {spec.user.uid}", f"gid {spec.user.gid}"]
-        lines += [f"group {group}" for group in dict.fromkeys((spec.user.gid, *spec.user.groups))]
+        lines += [f"group {group}" for group in sorted({spec.user.gid, *spec.user.groups})]
     return "\n".join([*lines, *paths]) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from .logs import tail_message
 from .projection import VolumeError
 from .pulling import PullFailed
 from .records import Record, Role, Run, specs_of
-from .runtime import ContainerSpec, Exit, StartFailed
+from .runtime import Container, ContainerSpec, Exit, StartFailed
 
 if TYPE_CHECKING:
     from .worker import PodWorker
@@ -163,7 +164,7 @@ class Starter:
         worker, run = self.worker, record.run
         assert run is not None and worker.sandbox is not None
         try:
-            handle = await worker.node.runtime.start(worker.sandbox, self._targeted(container, spec))
+            handle = await self._finished(worker.node.runtime.start(worker.sandbox, self._targeted(container, spec)))
         except StartFailed as error:
             run.state, run.exit_code, run.reason, run.message = "exited", 128, "StartError", str(error)
             run.finished = time.time()
@@ -177,6 +178,17 @@ class Starter:
         worker.event("Normal", "Started", f"Started container {record.name}", record)
         worker.started(record)
         await self._post_start(record, container)
+
+    async def _finished(self, start: Coroutine[Any, Any, Container]) -> Container:
+        """A start that is cancelled half-way is finished first, and its container ended: nothing may run that nobody knows of."""
+        task = asyncio.ensure_future(start)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None:
+                task.result().kill()
+            raise
 
     def _targeted(self, container: Obj, spec: ContainerSpec) -> ContainerSpec:
         """An ephemeral container may see the processes of the container that it targets."""

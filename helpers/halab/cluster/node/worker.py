@@ -133,7 +133,9 @@ class PodWorker:
 
     def publish(self, *, terminal: bool = False) -> Obj:
         status = pod_status(self.pod, self.record, self.node.address, terminal=terminal, verdict=self.verdict)
-        if not self.removed:
+        # A pod that has ended is told of once its sandbox is gone too, so that nobody sees it half ended.
+        over = status["phase"] in ("Succeeded", "Failed") and self.verdict is None and self.record.sandbox_ready
+        if not self.removed and not over:
             self.publisher.put(status)
         return status
 

@@ -5,10 +5,16 @@
 #include "shim.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef HALAB_PLAIN /* the library for containers with a mount namespace and real users rewrites no paths */
+const char *halab_path(int directory, const char *path, int intent, char *space) { (void)directory, (void)intent, (void)space; return path; }
+#endif
 
 uid_t getuid(void) { REAL(uid_t, "getuid"); return halab.fake_root ? halab.uid : real(); }
 uid_t geteuid(void) { REAL(uid_t, "geteuid"); return halab.fake_root ? halab.uid : real(); }
@@ -94,10 +100,23 @@ static int waved(int result) {
 
 int fchown(int fd, uid_t uid, gid_t gid) { REAL(int, "fchown"); return waved(real(fd, uid, gid)); }
 
-int chown(const char *path, uid_t uid, gid_t gid) { REAL(int, "chown"); return waved(real(path, uid, gid)); }
-int lchown(const char *path, uid_t uid, gid_t gid) { REAL(int, "lchown"); return waved(real(path, uid, gid)); }
+int chown(const char *path, uid_t uid, gid_t gid) {
+    REAL(int, "chown");
+    char space[PATH_MAX];
+    const char *place = halab_path(AT_FDCWD, path, FOLLOW | CHANGE, space);
+    return place ? waved(real(place, uid, gid)) : -1;
+}
+
+int lchown(const char *path, uid_t uid, gid_t gid) {
+    REAL(int, "lchown");
+    char space[PATH_MAX];
+    const char *place = halab_path(AT_FDCWD, path, CHANGE, space);
+    return place ? waved(real(place, uid, gid)) : -1;
+}
 
 int fchownat(int directory, const char *path, uid_t uid, gid_t gid, int flags) {
     REAL(int, "fchownat");
-    return waved(real(directory, path, uid, gid, flags));
+    char space[PATH_MAX];
+    const char *place = halab_path(directory, path, CHANGE | (flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW), space);
+    return place ? waved(real(place == path ? directory : AT_FDCWD, place, uid, gid, flags)) : -1;
 }

@@ -119,6 +119,8 @@ int gethostname(char *name, size_t size) {
     return 0;
 }
 
+int __gethostname_chk(char *name, size_t size, size_t room) { (void)room; return gethostname(name, size); }
+
 int uname(struct utsname *names) {
     REAL(int, "uname");
     int result = real(names);

@@ -235,6 +235,11 @@ ssize_t recvfrom(int fd, void *restrict data, size_t size, int flags, struct soc
     return result;
 }
 
+ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *address, socklen_t *length) {
+    (void)room;
+    return recvfrom(fd, data, size, flags, address, length);
+}
+
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     REAL(ssize_t, "recvmsg");
     ssize_t result = real(fd, message, flags);

@@ -49,6 +49,7 @@ static void set(char *key, char *value) {
     else if (!strcmp(key, "group") && halab.group_count < 64) halab.groups[halab.group_count++] = (gid_t)atol(value);
     else if (!strcmp(key, "upper")) halab.upper = value, halab.rewrite_paths = true;
     else if (!strcmp(key, "layer") && halab.layer_count < 130) halab.layers[halab.layer_count++] = value;
+    else if (!strcmp(key, "hostpath") && halab.host_path_count < 32) halab.host_paths[halab.host_path_count++] = value;
     else if (!strcmp(key, "ro")) add_rule(value, true);
     else if (!strcmp(key, "rw")) add_rule(value, false);
 }

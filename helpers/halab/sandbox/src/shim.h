@@ -29,11 +29,24 @@ struct settings {
     int layer_count;
     struct rule rules[256];
     int rule_count;
+    char *host_paths[32]; /* of the host's private places, those that the container may see */
+    int host_path_count;
 };
 
 extern struct settings halab;
 
 void *halab_real(const char *name);
 #define REAL(type, name) static type (*real)(); if (!real) real = (type (*)())halab_real(name)
+
+/* paths.c: where the container's path really is, without a mount namespace. `space` has PATH_MAX bytes. Returns `path` itself when
+ * nothing is rewritten, NULL with errno set when it may not be used so (a read-only volume, a name too long). */
+enum intent { FOLLOW = 1, CHANGE = 2, CREATE = 4, TRUNCATE = 8 };
+const char *halab_path(int directory, const char *path, int intent, char *space);
+/* The candidates for a merged listing of a directory, best first; returns how many of the PATH_MAX-sized `places` were filled. */
+int halab_places(int directory, const char *path, char (*places)[4096], int limit);
+/* The container's name of a real path; returns the length, 0 if it is too long. */
+size_t halab_virtual(const char *real, char *space, size_t size);
+/* Hides a name that a layer or the host still has. */
+int halab_hide(int directory, const char *path);
 
 #endif
