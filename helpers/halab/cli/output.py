@@ -36,12 +36,13 @@ class Progress:
 
     def step(self, text: str) -> None:
         with self._lock:
+            same = text.split()[:2] == self._text.split()[:2]  # "waiting for a, b", then "waiting for b"
             if text == self._text:
                 return
             self._text = text
             if self._status is not None:
                 self._status.update(text)
-        if self._plain:
+        if self._plain and not same:
             click.echo(f"[{time.monotonic() - self._began:5.2f} s] {text}", err=True)
 
     def close(self) -> None:
