@@ -109,6 +109,8 @@ def _examined(document: exact.Document, kind: Kind, node: Node, field_validation
             normalise(node, obj)
     except exact.WrongType as error:
         raise bad_request(_cannot_be_handled(kind, str(error))) from error
+    except Odd as error:  # what Go can read but has no one spelling here: a list of numbers as bytes
+        raise bad_request(_cannot_be_handled(kind, "json: cannot unmarshal array into Go value of type []uint8")) from error
     warnings: list[str] = []
     if faults:
         if field_validation == "Strict":
