@@ -185,8 +185,16 @@ async def renew(node: Node, uid: str) -> None:
         await node.client.create(LEASES, lease(node, uid))
 
 
+def is_declared_lost(known: Obj) -> bool:
+    conditions = (known.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "Unknown" for each in conditions)
+
+
 async def heartbeat(node: Node, registered: Obj) -> None:
-    """Renew the lease, and refresh the status every five minutes, for as long as the agent lives."""
+    """Renew the lease, and refresh the status every five minutes, for as long as the agent lives.
+
+    Whoever was silent for too long (a suspended machine) finds itself declared lost: it says at once that it is well.
+    """
     uid, waited = registered["metadata"]["uid"], 0.0
     delay = 0.0
     while True:
@@ -195,9 +203,10 @@ async def heartbeat(node: Node, registered: Obj) -> None:
         try:
             await renew(node, uid)
             delay = RENEW_SECONDS
-            if waited >= STATUS_SECONDS:
+            known = await node.client.get(NODES, node.name)
+            if waited >= STATUS_SECONDS or is_declared_lost(known):
                 waited = 0.0
-                await write_status(node, await node.client.get(NODES, node.name))
+                await write_status(node, known)
         except (ApiError, OSError, TimeoutError) as error:
             log.debug("heartbeat of %s: %s", node.name, error)
             delay = 0.5
