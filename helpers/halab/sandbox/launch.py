@@ -144,6 +144,23 @@ def _runtime_directory() -> Path:
     return directory
 
 
+def _mount_points(spec: SandboxSpec) -> None:
+    """A volume inside another shows in the outer one's listing, as a mount would have made it do."""
+    for inner in spec.mounts:
+        outer = [mount for mount in spec.mounts if inner.target.startswith(mount.target.rstrip("/") + "/") and mount.source.is_dir()]
+        if not outer:
+            continue
+        nearest = max(outer, key=lambda mount: len(mount.target))
+        point = nearest.source / inner.target[len(nearest.target.rstrip("/")) + 1 :]
+        if point.exists() or nearest.read_only:
+            continue
+        point.parent.mkdir(parents=True, exist_ok=True)
+        if inner.source.is_dir():
+            point.mkdir()
+        else:
+            point.touch()
+
+
 def _write(root: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         path = root / name.lstrip("/")
@@ -175,6 +192,7 @@ def _prepare(
             for part in ("tmp", "run", "var/tmp", "var/log", "var/lib", "var/cache", "root"):
                 (upper / part).mkdir(parents=True, exist_ok=True)
             _write(upper, standard_files(spec))
+            _mount_points(spec)
             settings = str(state / "settings")
             Path(settings).write_text(settings_text(spec, fake_root=True, paths=_paths(spec, upper)))
             pairs.append(("flag", "monitor"))

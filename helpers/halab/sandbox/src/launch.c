@@ -172,9 +172,22 @@ static void container(const struct spec *spec) {
     run_program(spec);
 }
 
+static pid_t program; /* what the monitor waits for */
+
+/* The agent is gone: the program must go too, and the monitor lives on to end what it leaves. */
+static void end_program(int signal) {
+    (void)signal;
+    kill(program, SIGKILL);
+}
+
 /* Without a pid namespace: wait for the program, then end every descendant that it left; the exit status is the program's own. */
-static int monitor(pid_t child) {
+static int monitor(pid_t child, bool survive, pid_t parent) {
     int status = 0, last = 0;
+    struct sigaction action = {.sa_handler = end_program};
+    program = child;
+    sigaction(SIGTERM, &action, NULL);
+    if (!survive && prctl(PR_SET_PDEATHSIG, SIGTERM) < 0) return 255;
+    if (getppid() != parent) kill(child, SIGKILL);
     for (;;) {
         pid_t got = waitpid(-1, &status, 0);
         if (got < 0 && errno == EINTR) continue;
@@ -210,8 +223,8 @@ int main(int argc, char **argv) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (spec.monitor && (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || (!spec.survive && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)))
-        fail("prctl", "subreaper");
+    pid_t parent = getppid();
+    if (spec.monitor && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) fail("prctl", "subreaper");
     enter_namespaces(&spec);
     pid_t pid = spec.monitor ? fork() : (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
     if (pid < 0) fail("clone", "");
@@ -230,5 +243,5 @@ int main(int argc, char **argv) {
     if (!spec.monitor) _exit(0);
     close(status_fd);
     for (int fd = 0; fd < 3; fd++) close(fd);
-    _exit(monitor(pid));
+    _exit(monitor(pid, spec.survive, parent));
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <limits.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -121,6 +123,44 @@ int closedir(DIR *stream) {
     }
     return real(stream);
 }
+
+/* glob can be told which functions to use; the library's own would see the host's directories. */
+#define GLOB(name, type, read, status, lstatus)                                                                     \
+    int name(const char *restrict pattern, int flags, int (*failed)(const char *, int), type *restrict found) {     \
+        REAL(int, #name);                                                                                           \
+        if (!halab.rewrite_paths || flags & GLOB_ALTDIRFUNC) return real(pattern, flags, failed, found);            \
+        found->gl_opendir = (void *(*)(const char *))opendir;                                                       \
+        found->gl_readdir = (void *)read;                                                                           \
+        found->gl_closedir = (void (*)(void *))closedir;                                                            \
+        found->gl_stat = (void *)status;                                                                            \
+        found->gl_lstat = (void *)lstatus;                                                                          \
+        return real(pattern, flags | GLOB_ALTDIRFUNC, failed, found);                                               \
+    }
+GLOB(glob, glob_t, readdir, stat, lstat)
+GLOB(glob64, glob64_t, readdir64, stat64, lstat64)
+
+#define SCANDIR(name, type, read)                                                                                   \
+    int name(const char *restrict path, struct type ***restrict list, int (*chosen)(const struct type *),           \
+             int (*order)(const struct type **, const struct type **)) {                                            \
+        REAL(int, #name);                                                                                           \
+        if (!halab.rewrite_paths) return real(path, list, chosen, order);                                           \
+        DIR *stream = opendir(path);                                                                                \
+        if (!stream) return -1;                                                                                     \
+        struct type **entries = NULL, *entry;                                                                       \
+        int count = 0, size = 0;                                                                                    \
+        while ((entry = read(stream))) {                                                                            \
+            if (chosen && !chosen(entry)) continue;                                                                 \
+            if (count == size) entries = realloc(entries, (size_t)(size = size ? size * 2 : 32) * sizeof *entries);  \
+            entries[count] = malloc(entry->d_reclen);                                                               \
+            memcpy(entries[count++], entry, entry->d_reclen);                                                       \
+        }                                                                                                           \
+        closedir(stream);                                                                                           \
+        if (order && count) qsort(entries, (size_t)count, sizeof *entries, (int (*)(const void *, const void *))order); \
+        *list = entries;                                                                                            \
+        return count;                                                                                               \
+    }
+SCANDIR(scandir, dirent, readdir)
+SCANDIR(scandir64, dirent64, readdir64)
 
 /* Accounts: the C library reads the host's files with calls of its own, so the container's are read here. */
 #define ACCOUNT(name, type, file, next, parameter, matches)                                 \

@@ -43,6 +43,9 @@ static bool own_name(const char *name) {
     return false;
 }
 
+/* The first name that /etc/hosts would give: the one with the domain, if the pod has one. */
+static char *full_name(void) { return strndup(halab.hosts, strcspn(halab.hosts, " ")); }
+
 static const char *literal(const char *name, char *space, size_t size) {
     if (!own_name(name)) return name;
     struct in_addr address = {halab.address};
@@ -53,7 +56,20 @@ int getaddrinfo(const char *restrict name, const char *restrict service, const s
     REAL(int, "getaddrinfo");
     char space[64];
     point_at_cluster();
-    return real(literal(name, space, sizeof space), service, hints, result);
+    int error = real(literal(name, space, sizeof space), service, hints, result);
+    if (!error && own_name(name) && (*result)->ai_canonname) {
+        free((*result)->ai_canonname);
+        (*result)->ai_canonname = full_name();
+    }
+    return error;
+}
+
+static struct hostent *named(struct hostent *entry, const char *name) {
+    static char *full;
+    if (!entry || !own_name(name)) return entry;
+    if (!full) full = full_name();
+    if (full) entry->h_name = full;
+    return entry;
 }
 
 struct hostent *gethostbyname(const char *name) {
@@ -61,7 +77,7 @@ struct hostent *gethostbyname(const char *name) {
     if (!real) real = (struct hostent * (*)(const char *)) halab_real("gethostbyname");
     char space[64];
     point_at_cluster();
-    return real(literal(name, space, sizeof space));
+    return named(real(literal(name, space, sizeof space)), name);
 }
 
 struct hostent *gethostbyname2(const char *name, int family) {
@@ -69,7 +85,7 @@ struct hostent *gethostbyname2(const char *name, int family) {
     if (!real) real = (struct hostent * (*)(const char *, int)) halab_real("gethostbyname2");
     char space[64];
     point_at_cluster();
-    return real(family == AF_INET ? literal(name, space, sizeof space) : name, family);
+    return named(real(family == AF_INET ? literal(name, space, sizeof space) : name, family), name);
 }
 
 int gethostbyname_r(const char *restrict name, struct hostent *restrict entry, char *restrict buffer, size_t size, struct hostent **restrict result,

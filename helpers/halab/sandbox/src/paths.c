@@ -188,8 +188,11 @@ const char *halab_path(int directory, const char *given, int intent, char *space
         return given;
     }
     for (int links = 0; links < LINKS; links++) {
-        through_host_links(path);
         const struct rule *rule = rule_of(path);
+        if (!rule) {
+            through_host_links(path);
+            rule = rule_of(path);
+        }
         if (rule) {
             if (rule->read_only && intent & (CHANGE | CREATE)) {
                 errno = EROFS;
