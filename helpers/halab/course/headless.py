@@ -76,7 +76,7 @@ def run_one(book: Path, reset: Reset, tick: Tick) -> Ran:
 
     start = time.monotonic()
     reset(book.stem)
-    content = nbformat.reads(book.read_text(), as_version=4)  # type: ignore[no-untyped-call]
+    content = nbformat.reads(book.read_text(), as_version=4)
     total = sum(1 for cell in content.cells if cell.cell_type == "code")
     number, current = 0, ""
 
