@@ -168,16 +168,11 @@ async def _run(component: Component, config: ClusterConfig, writer: int) -> None
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def importable(component: Component) -> str:
-    """Import the component's modules; the name of one that does not exist, or an empty string."""
+def load(component: Component) -> None:
+    """Import the component's modules."""
     private = os.umask(0o022)  # compiled modules may serve other users of this installation
     try:
         for part in component.parts:
             importlib.import_module(part.module)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("halab.") and error.name.endswith(".main"):
-            return error.name
-        raise
     finally:
         os.umask(private)
-    return ""

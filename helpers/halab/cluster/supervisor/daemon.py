@@ -45,7 +45,6 @@ class Supervisor:
         self.reporter = reporter
         self.began = time.time()
         self.components: dict[str, Component] = {}
-        self.missing: list[str] = []
         self.stopping = False
         self.started = False
         self.selector = selectors.EpollSelector()
@@ -117,26 +116,19 @@ class Supervisor:
         """Import a component's modules, fork it, and go on to the next: the API server works while others are still being imported."""
         gc.disable()  # for good: the supervisor makes no garbage in cycles, and its heap is its children's too
         plan = components.plan(layout.present_nodes(self.config), self.config.without)
-        absent: dict[str, str] = {}
         for component in plan:
-            kind = component.name.partition("/")[0]
-            if kind not in absent:
-                self.reporter.step(f"starting {kind}")
-                absent[kind] = self._load(component)
-            if absent[kind]:
-                self.missing.append(component.name)
-                continue
+            self.reporter.step(f"starting {component.name.partition('/')[0]}")
+            self._load(component)
             self.components[component.name] = component
             self._fork(component)
         self._progress()
 
-    def _load(self, component: Component) -> str:
+    def _load(self, component: Component) -> None:
         try:
-            return components.importable(component)
+            components.load(component)
         except Exception as error:
-            raise ClusterError(
-                component.name, f"its code cannot be loaded ({type(error).__name__}: {error})", "run: halab doctor"
-            ) from error
+            fact = f"its code cannot be loaded ({type(error).__name__}: {error})"
+            raise ClusterError(component.name, fact, "run: make setup") from error
 
     def _fork(self, component: Component) -> None:
         close = [*self.own, self.selector.fileno()]
@@ -213,7 +205,7 @@ class Supervisor:
         self.started = True
         if self.reporter.descriptor >= 0:
             self.selector.unregister(self.reporter.descriptor)
-        self.reporter.done(missing=self.missing)
+        self.reporter.done()
         for connection in self.waiters:
             _send(connection, self.status())
         self.waiters.clear()
@@ -312,7 +304,6 @@ class Supervisor:
             "supervisor": os.getpid(),
             "started": self.began,
             "nodes": [node for node in layout.present_nodes(self.config) if NODE_PREFIX + node in self.components],
-            "missing": self.missing,
             "components": [
                 {"name": one.name, "state": one.state, "pid": one.pid, "restarts": one.restarts, "last_exit": one.last_exit}
                 for one in self.components.values()

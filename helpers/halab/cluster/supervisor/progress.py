@@ -13,7 +13,7 @@ from halab.errors import HalabError
 
 
 class Reporter:
-    """Writes events: ``{"event": "step", "text"}``, ``{"event": "busy"}``, ``{"event": "done", "missing": [...]}``, ``{"event": "error", ...}``."""
+    """Writes events: ``{"event": "step", "text"}``, ``{"event": "busy"}``, ``{"event": "done"}``, ``{"event": "error", ...}``."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -25,8 +25,8 @@ class Reporter:
         self._write({"event": "busy"})
         self.close()
 
-    def done(self, missing: list[str]) -> None:
-        self._write({"event": "done", "missing": missing})
+    def done(self) -> None:
+        self._write({"event": "done"})
         self.close()
 
     def error(self, error: HalabError) -> None:
