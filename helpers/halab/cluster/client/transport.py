@@ -8,10 +8,12 @@ Kubernetes' vocabulary (kinds, Status errors, watch events) is one file up, in `
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
+from weakref import WeakSet
 
 import httptools
 
@@ -206,12 +208,17 @@ class Pool:
         self.host, self.port, self.tls = host, port, tls
         self._connect_timeout = connect_timeout
         self._idle: list[Connection] = []
+        self._open: WeakSet[Connection] = WeakSet()
+        self._cut = False
         self._authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def _connect(self) -> Connection:
+        if self._cut:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"cut off from {self._authority}")
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._connect_timeout):
             _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.tls)
+        self._open.add(connection)
         return connection
 
     def _kept(self) -> Connection | None:
@@ -272,6 +279,12 @@ class Pool:
         async with asyncio.timeout(timeout):
             connection, _ = await self._exchange(method, target, headers, body, stream=True)
         return Stream(self, connection)
+
+    def cut(self, cut: bool) -> None:
+        """As if the network to the server were down (a fault of the catalogue): what is open breaks, nothing new opens; or as before."""
+        self._cut = cut
+        for connection in list(self._open) if cut else ():
+            connection.close()
 
     def close(self) -> None:
         while self._idle:

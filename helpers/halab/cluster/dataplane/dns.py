@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 from dnslib import CNAME, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSError, DNSHeader, DNSRecord
 
+from halab.cluster.dataplane.model import Fault
 from halab.cluster.dataplane.zone import DOMAIN, TTL, Answer, Record, Zone
 
 log = logging.getLogger(__name__)
@@ -82,31 +85,43 @@ def _limit(request: DNSRecord) -> int:
 
 
 class _Udp(asyncio.DatagramProtocol):
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
+    def __init__(self, server: Server) -> None:
+        self.server = server
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        reply = respond(self.zone, data, udp=True)
+        fault = self.server.fault()
+        if fault is None:
+            self._reply(data, addr)
+        elif not lost(fault):
+            asyncio.get_running_loop().call_later(fault.delay, self._reply, data, addr)
+
+    def _reply(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        reply = respond(self.server.zone, data, udp=True)
         if reply is not None and self.transport is not None:
             self.transport.sendto(reply, addr)
 
 
-class Server:
-    """``start`` binds both sockets (OSError where it cannot), ``close`` gives them up."""
+def lost(fault: Fault) -> bool:
+    """Whether this question is one of those that get no answer."""
+    return random.random() * 100 < fault.drop
 
-    def __init__(self, zone: Zone, address: str, port: int) -> None:
-        self.zone, self.address, self.port = zone, address, port
+
+class Server:
+    """``fault`` is asked at each question what is to go wrong with it. ``start`` binds both sockets (OSError where it cannot), ``close`` gives them up."""
+
+    def __init__(self, zone: Zone, address: str, port: int, fault: Callable[[], Fault | None] = lambda: None) -> None:
+        self.zone, self.address, self.port, self.fault = zone, address, port, fault
         self._udp: asyncio.DatagramTransport | None = None
         self._tcp: asyncio.Server | None = None
         self._open = 0
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self.zone), local_addr=(self.address, self.port))
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), local_addr=(self.address, self.port))
         self._tcp = await asyncio.start_server(self._serve, self.address, self.port)
 
     def close(self) -> None:
@@ -121,6 +136,10 @@ class Server:
                 async with asyncio.timeout(TCP_IDLE_SECONDS):
                     length = int.from_bytes(await reader.readexactly(2), "big")
                     query = await reader.readexactly(length)
+                if (fault := self.fault()) is not None:
+                    if lost(fault):
+                        return
+                    await asyncio.sleep(fault.delay)
                 reply = respond(self.zone, query, udp=False)
                 if reply is None:
                     return

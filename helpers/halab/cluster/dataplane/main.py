@@ -9,6 +9,8 @@ from collections.abc import Callable
 from halab.cluster.client import Client
 from halab.cluster.dataplane.controller import DataPlane, classes
 from halab.cluster.dataplane.dns import Server
+from halab.cluster.dataplane.model import Fault
+from halab.cluster.dataplane.services import fault_of
 from halab.cluster.dataplane.zone import Zone
 from halab.cluster.kube.kinds import SERVICES, Kind
 from halab.cluster.kube.status import ApiError
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 
 USER = "halab:dataplane"
 DNS_PORT = 53
+NAMESPACE, NAME = "kube-system", "kube-dns"
 
 
 async def run(config: ClusterConfig, *, ready: Callable[[], None]) -> None:
@@ -27,7 +30,7 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None]) -> None:
     config.logs.mkdir(parents=True, exist_ok=True)
     plane = DataPlane(client, config)
     zone = Zone(plane, f"{config.addresses.prefix}.0.0/16")
-    server = Server(zone, config.addresses.dns, config.port(DNS_PORT))
+    server = Server(zone, config.addresses.dns, config.port(DNS_PORT), lambda: dns_fault(plane))
 
     async def started() -> None:
         await server.start()
@@ -40,6 +43,12 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None]) -> None:
         introduction.cancel()
         server.close()
         client.close()
+
+
+def dns_fault(plane: DataPlane) -> Fault | None:
+    """What the annotation of the DNS Service asks for (the same one that any Service may have)."""
+    service = plane.service(NAMESPACE, NAME)
+    return fault_of(service) if service is not None else None
 
 
 async def _introduce(client: Client, config: ClusterConfig) -> None:
@@ -66,7 +75,7 @@ def _dns_service(config: ClusterConfig) -> Obj:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {"k8s-app": "kube-dns"}},
         "spec": {"clusterIP": config.addresses.dns, "ports": ports},
     }
 

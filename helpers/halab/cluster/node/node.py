@@ -13,6 +13,7 @@ from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
 
+from .ailments import Ailments
 from .backoff import Backoff
 from .checks import Target
 from .projection import VolumeError
@@ -65,6 +66,7 @@ class Node:
     addresses: AddressPool
     allocatable: dict[str, str] = field(default_factory=dict)
     restarts: Backoff = field(default_factory=Backoff)
+    ailments: Ailments = field(default_factory=Ailments)
     watched: dict[tuple[str, str, str], Watched] = field(default_factory=dict)
 
     @property

@@ -17,6 +17,7 @@ from .checks import Outcome, PortError, Target
 from .records import Probe, Record
 
 KINDS = ("startup", "readiness", "liveness")
+MADE_TO_FAIL = Outcome("failure", "made to fail by halab fault")
 TITLES = {"startup": "Startup", "readiness": "Readiness", "liveness": "Liveness"}
 
 
@@ -60,7 +61,10 @@ async def look(probe: Obj, container: Obj, record: Record, target: Target) -> Ou
 
 
 class Prober:
-    """Probes one run of one container. ``changed`` is called when a verdict changed; ``event`` writes (type, reason, message)."""
+    """Probes one run of one container. ``changed`` is called when a verdict changed; ``event`` writes (type, reason, message).
+
+    ``sick`` tells whether a kind of probe is made to fail (see ``ailments``).
+    """
 
     def __init__(
         self,
@@ -69,9 +73,10 @@ class Prober:
         target: Target,
         changed: Callable[[], None],
         event: Callable[[str, str, str], None],
+        sick: Callable[[str], bool] = lambda _kind: False,
     ) -> None:
         self.container, self.record, self.target = container, record, target
-        self.changed, self.event = changed, event
+        self.changed, self.event, self.sick = changed, event, sick
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started = asyncio.Event()
         self._run = record.run
@@ -103,7 +108,7 @@ class Prober:
         period = float(probe.get("periodSeconds", 10))
         due = time.monotonic()
         while self.record.run is run and self.record.running:
-            outcome = await look(probe, self.container, self.record, self.target)
+            outcome = MADE_TO_FAIL if self.sick(kind) else await look(probe, self.container, self.record, self.target)
             if self.record.run is not run or not self.record.running:
                 return
             if self._judge(kind, outcome, tally) or (kind == "startup" and self.record.startup is Probe.SUCCESS):

@@ -295,10 +295,12 @@ class PodWorker:
             self.node.target(self.record.address),
             self._verdict_changed,
             lambda kind, reason, message: self.event(kind, reason, message, record),
+            lambda kind: self.node.ailments.fails((self.uid, record.name), kind),
         )
         self.probers[record.name] = prober
         if record.role in (Role.MAIN, Role.SIDECAR):
             prober.start()
+        self.node.ailments.started((self.uid, record.name), record)
 
     def _verdict_changed(self) -> None:
         if self._ending.is_set():
@@ -339,6 +341,7 @@ class PodWorker:
             await self.node.unwatch_object(kind, self.namespace, name, self.source_changed)
         if self.sandbox is not None and self.record.address != self.node.address:
             self.node.addresses.give_back(self.record.address)
+        self.node.ailments.forget(self.uid)
         self.node.restarts.forget(self.uid)
         self.node.puller.forget(self.uid)
 

@@ -21,9 +21,9 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def tree(pid: int) -> list[int]:
-    """The container's processes: ``pid`` and all below it."""
-    found, level = [pid], [pid]
+def tree(*pids: int) -> list[int]:
+    """The container's processes: ``pids`` and all below them."""
+    found, level = list(pids), list(pids)
     while level:
         below: list[int] = []
         for parent in level:
@@ -35,10 +35,10 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def usage_of(pid: int) -> tuple[float, int]:
+def usage_of(*pids: int) -> tuple[float, int]:
     """CPU seconds (of ended children too) and bytes in memory of a container. Shared pages count for each process."""
     ticks = memory = 0
-    for member in tree(pid):
+    for member in tree(*pids):
         with suppress(OSError, ValueError, IndexError):
             fields = Path(f"/proc/{member}/stat").read_text(errors="replace").rpartition(")")[2].split()
             ticks += sum(int(value) for value in fields[11:15])
@@ -46,10 +46,10 @@ def usage_of(pid: int) -> tuple[float, int]:
     return ticks / _TICK, memory
 
 
-def _anonymous(pid: int) -> int:
+def _anonymous(pids: list[int]) -> int:
     """Bytes that belong to the container alone (statm: resident less shared)."""
     total = 0
-    for member in tree(pid):
+    for member in tree(*pids):
         with suppress(OSError, ValueError, IndexError):
             fields = Path(f"/proc/{member}/statm").read_text().split()
             total += (int(fields[1]) - int(fields[2])) * _PAGE
@@ -63,24 +63,24 @@ class Limits:
     memory: int
     cgroups: tuple[Path, ...] = ()
     _memory_group: Path | None = None
-    _pid: int = 0
+    _members: Callable[[], list[int]] = list
     _killed: bool = False
     _timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
-    def watch(self, pid: int, exceeded: Callable[[], None]) -> None:
+    def watch(self, members: Callable[[], list[int]], exceeded: Callable[[], None]) -> None:
         """Without a cgroup: look at the memory from time to time, and call ``exceeded`` once it is too much."""
-        self._pid = pid
+        self._members = members
         if self.memory and self._memory_group is None:
             self._look(exceeded)
 
     def _look(self, exceeded: Callable[[], None]) -> None:
-        used = _anonymous(self._pid)
+        used = _anonymous(self._members())
         if used > self.memory:
             self._killed = True
             exceeded()
             return
         near, far = LOOK_SECONDS
-        delay = near if used * 4 > self.memory else near * 2 if self._pid and used * 16 > self.memory else far / 4
+        delay = near if used * 4 > self.memory else near * 2 if used * 16 > self.memory else far / 4
         self._timer = asyncio.get_running_loop().call_later(delay, self._look, exceeded)
 
     def ended(self) -> bool:

@@ -66,6 +66,7 @@ class ProcessContainer:
         self._terminal = -1
         self._backlog = bytearray()
         self._input_closing = False
+        self._inside: list[sandbox.Sandbox] = []
 
     @property
     def pid(self) -> int:
@@ -106,7 +107,7 @@ class ProcessContainer:
                 os.close(descriptor)
         self.started = time.time()
         if self.limits is not None:
-            self.limits.watch(self.box.pid, self._out_of_memory)
+            self.limits.watch(self.members, self._out_of_memory)
         self.box.finished.add_done_callback(lambda _: asyncio.ensure_future(self._end()))
 
     def _out_of_memory(self) -> None:
@@ -228,7 +229,7 @@ class ProcessContainer:
         if terminal:
             env.setdefault("TERM", "xterm")
         try:
-            return await self.box.exec(argv, env=env, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal)
+            program = await self.box.exec(argv, env=env, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal)
         except sandbox.StartError as error:
             text = start_error(error, argv).replace(
                 "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
@@ -236,9 +237,15 @@ class ProcessContainer:
                 "OCI runtime exec failed: exec failed: unable to start container process: ",
             )
             raise StartFailed(text) from error
+        self._inside = [*(other for other in self._inside if other.running), program]
+        return program
+
+    def members(self) -> list[int]:
+        """The processes that count for limits and statistics: the container's own first, then those that were executed inside."""
+        return [self.pid, *(program.pid for program in self._inside if program.running)]
 
     def usage(self) -> tuple[float, int]:
-        return usage_of(self.pid) if self.box is not None and self.box.running else (0.0, 0)
+        return usage_of(*self.members()) if self.box is not None and self.box.running else (0.0, 0)
 
 
 def _realtime(name: str) -> int:

@@ -22,6 +22,7 @@ from halab.cluster.node.records import Record, specs_of
 from halab.cluster.node.stats import summary
 from halab.cluster.node.status import pod_status
 
+from . import ailments
 from .commands import attach, execute
 from .forward import Forwarder
 from .remote import failure, open_session
@@ -85,7 +86,10 @@ class Server:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            await self._route(scope, send, headers)
+            if scope["path"].startswith("/halab/"):
+                await self._ailments(scope, receive, send, headers)
+            else:
+                await self._route(scope, send, headers)
         except Refused as refused:
             take_over = scope["extensions"].get("halab.upgrade")
             if take_over is not None and headers.get("upgrade", "").lower() == "websocket" and refused.status != 401:
@@ -99,12 +103,25 @@ class Server:
         given = headers.get("authorization", "")
         return any(hmac.compare_digest(given.encode(), f"Bearer {token}".encode()) for token in self._tokens)
 
+    async def _ailments(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        if not self._authorized(headers):
+            raise Refused(401, "Unauthorized")
+        try:
+            answer = await ailments.handle(self.agent, scope["path"].strip("/").split("/"), await ailments.body_of(receive))
+        except ailments.Impossible as error:
+            raise Refused(error.status, str(error)) from error
+        except (ValueError, TypeError) as error:
+            raise Refused(400, str(error)) from error
+        await _answer(send, 200, json.dumps(answer).encode(), "application/json")
+
     async def _route(self, scope: Scope, send: Send, headers: dict[str, str]) -> None:
         parts = scope["path"].strip("/").split("/")
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         if parts == ["healthz"]:
             await _answer(send, 200, b"ok", "text/plain; charset=utf-8")
             return
+        if self.agent.node.ailments.cut_off:
+            raise Refused(503, "this node is cut off from the API server (halab fault)")
         if not self._authorized(headers):
             raise Refused(401, "Unauthorized")
         match parts:
