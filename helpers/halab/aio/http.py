@@ -10,7 +10,8 @@ ASGI's lifespan.
 The application is ``async def app(scope, receive, send)`` with ASGI's ``http`` scopes. For a request with an ``Upgrade`` header,
 ``scope["extensions"]["halab.upgrade"]`` is a coroutine function without arguments: it returns an ``Upgraded`` connection, after
 which the application owns the bytes both ways (it writes the ``101`` itself), and must not call ``send``. ``halab.disconnect`` is a
-coroutine function that returns when the client is gone; ``halab.push`` writes a piece of a started answer without waiting.
+coroutine function that returns when the client is gone; ``halab.push`` writes a piece of a started answer without waiting; ``halab.abort`` drops the connection
+and what waits in it.
 """
 
 from __future__ import annotations
@@ -331,6 +332,7 @@ class _Connection(asyncio.Protocol):
         request = _Request(self, scope, keep, self.expect)
         scope["extensions"]["halab.disconnect"] = request.disconnect
         scope["extensions"]["halab.push"] = request.push
+        scope["extensions"]["halab.abort"] = self.transport.abort
         if self.parser.should_upgrade():
             request.keep_alive = False
             scope["extensions"]["halab.upgrade"] = self._take_over

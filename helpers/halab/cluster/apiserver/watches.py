@@ -74,11 +74,16 @@ class Watch:
         if self.queue is not None:
             self.queue.append(event)
             if len(self.queue) > MAX_QUEUE:
-                self.done.set()
+                self._drop()
         elif (chunk := self.render(event)) is not None:
             waiting = self.push(chunk)
             if waiting < 0 or waiting > MAX_BUFFER:
-                self.done.set()
+                self._drop()
+
+    def _drop(self) -> None:
+        """The client does not read: nothing more is kept for it."""
+        self.request.scope["extensions"]["halab.abort"]()
+        self.done.set()
 
     def render(self, event: Event) -> bytes | None:
         """The line of an event as this watch sees it, None if it does not."""

@@ -66,13 +66,27 @@ def parse_json(body: bytes) -> Document:
         raise Malformed(f"invalid character {name[0]!r} looking for beginning of value")
 
     text = body.decode("utf-8", errors="replace")
+    if "\\u" in text:
+        text = _HALF_PAIR.sub(lambda found: found[0] if found[1] is None else "\\ufffd", text)
     try:
-        document.value = json.loads(text, object_pairs_hook=pairs, parse_constant=no_constant)
+        document.value = json.loads(text, object_pairs_hook=pairs, parse_constant=no_constant, parse_int=_number)
     except json.JSONDecodeError as error:
         raise Malformed(_go_syntax_error(error, text)) from error
+    except ValueError as error:
+        raise Malformed(str(error)) from error
     except RecursionError as error:
         raise Malformed("exceeded max depth") from error
     return document
+
+
+_HALF_PAIR = re.compile(r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})")
+"""Half of a surrogate pair is no character: Go reads U+FFFD."""
+
+
+def _number(text: str) -> int | float:
+    """Beyond 64 bits a number is no integer any more."""
+    number = int(text) if len(text) < 20 else None
+    return number if number is not None and -(2**63) <= number < 2**64 else float(text)
 
 
 _SYNTAX = {

@@ -58,11 +58,13 @@ class Journal:
         self._file = self._open()
         self.broken = False  # an append failed (disk full): only the database has what came since
 
-    def _path(self) -> Path:
+    @property
+    def path(self) -> Path:
+        """The file that is written now."""
         return self.database.with_name(f"{self.database.name}.journal-{os.getpid()}-{self._generation}")
 
     def _open(self) -> int:
-        return os.open(self._path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def append(self, rows: Iterable[Row]) -> None:
         try:
@@ -72,20 +74,33 @@ class Journal:
 
     def rotate(self) -> list[Path]:
         """Go on in a new file; returns the old files, to be removed once a checkpoint holds what is in them."""
-        os.close(self._file)
         self._generation += 1
-        self._file = self._open()
+        try:
+            file = self._open()
+        except OSError:
+            self._generation -= 1
+            raise
+        os.close(self._file)
+        self._file = file
         self.broken = False
         own = self.database.parent.glob(f"{self.database.name}.journal-{os.getpid()}-*")
-        return [path for path in own if path != self._path()]
+        return [path for path in own if path != self.path]
 
     def close(self) -> None:
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def found(database: Path) -> list[Path]:
     """All journals beside a database, of every process."""
     return sorted(database.parent.glob(f"{database.name}.journal-*"))
+
+
+def is_orphan(path: Path) -> bool:
+    """Whether the process that wrote a journal is gone."""
+    pid = path.name.rpartition(".journal-")[2].partition("-")[0]
+    return not (pid.isdigit() and Path(f"/proc/{pid}").exists())
 
 
 def lost(paths: Iterable[Path], last: int) -> list[Row]:

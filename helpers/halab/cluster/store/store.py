@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ Obj = dict[str, Any]
 log = logging.getLogger("halab.store")
 
 HISTORY_SECONDS = 300.0  # how far back watches, continue tokens and exact lists reach (etcd's compaction in Kubernetes)
-CHECKPOINT_ROWS = 2000  # revisions between two checkpoints of the write-ahead log
+MARK_SECONDS = 5.0  # history is cut in steps of this length, so that one cut is short
+CHECKPOINT_ROWS = 500  # revisions between two checkpoints of the write-ahead log
 RETRIES = 20  # how often a transaction is run again because another server was faster
 
 
@@ -208,6 +210,10 @@ class Store:
             log.warning("%s: %d revisions were lost from the database and are restored from the journal", self.path, len(rows))
             self.log.append(self.log.last(), rows)
         self.journal = journal.Journal(self.path)
+        if sql.checkpoint(self.path):
+            for path in journals:
+                if path != self.journal.path and journal.is_orphan(path):
+                    path.unlink(missing_ok=True)
         for row in self.log.current():
             _, resource, namespace, name, _, _, value = row
             entry = Entry(namespace, name, row[0], value, *self.describe(resource, orjson.loads(value)))
@@ -221,16 +227,19 @@ class Store:
 
     def _maintain(self, rows: int) -> None:
         now = time.monotonic()
-        if not self._marks or now - self._marks[-1][0] > HISTORY_SECONDS / 10:
-            self._marks.append((now, self.revision))
-            if now - self._marks[0][0] > HISTORY_SECONDS:
-                mark = self._marks.popleft()[1]
-                while self._marks and now - self._marks[0][0] > HISTORY_SECONDS:
-                    mark = self._marks.popleft()[1]
-                self.compact(mark)
         self._since_checkpoint += rows
-        if self._since_checkpoint >= CHECKPOINT_ROWS:
-            self.checkpoint()
+        try:
+            if not self._marks or now - self._marks[-1][0] > MARK_SECONDS:
+                self._marks.append((now, self.revision))
+                mark = 0
+                while now - self._marks[0][0] > HISTORY_SECONDS:
+                    mark = self._marks.popleft()[1]
+                if mark:
+                    self.compact(mark)
+            if self._since_checkpoint >= CHECKPOINT_ROWS:
+                self.checkpoint()
+        except (sqlite3.Error, OSError) as error:  # a full disk: what was acknowledged is written, the rest can wait
+            log.warning("%s: upkeep is put off: %s", self.path, error)
 
     def compact(self, revision: int) -> None:
         self.log.compact(revision)
