@@ -12,7 +12,7 @@ manual     a free answer that a person grades, with ``points=``
 given      shown and locked
 =========  ===========================================================================================
 
-Roles become nbgrader metadata (schema version 3). Learner notebooks have no outputs; solved ones keep text outputs on cells tagged
+The body of a ``%%writefile`` cell (and of any other cell magic) is written as comments. Roles become nbgrader metadata (schema version 3). Learner notebooks have no outputs; solved ones keep text outputs on cells tagged
 ``nbval-check-output``, which nbval compares.
 """
 
@@ -39,7 +39,10 @@ ROLES = {
     "manual": {"grade": True, "solution": True, "locked": False},
     "given": {"grade": False, "solution": False, "locked": True},
 }
-KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 CELL_TIMEOUT = 180  # seconds, when executing
 
 
@@ -78,6 +81,7 @@ def solved(source: Path) -> NotebookNode:
         if ROLES.get(role or "", {}).get("grade") and points is None:
             faults.append(f"{where}: role {role} needs points=")
         if cell.cell_type == "code":
+            cell.source = magic_body(cell.source)
             cell.execution_count, cell.outputs = None, []
     if faults:
         raise SourceError("\n".join(faults))
@@ -87,8 +91,22 @@ def solved(source: Path) -> NotebookNode:
     return book
 
 
+def magic_body(source: str) -> str:
+    """A cell of ``%%writefile`` or the like: its body stands in comments in the source, which stays valid Python, and as it is in the notebook."""
+    first, newline, rest = source.partition("\n")
+    if not first.startswith("%%"):
+        return source
+    return first + newline + "\n".join(re.sub(r"^# ?", "", line) for line in rest.split("\n"))
+
+
 def _nbgrader(slug: str, name: str, role: str, points: Any, cell_type: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"schema_version": 3, "grade_id": f"{slug[:2]}-{name}", "cell_type": cell_type, "task": False, **ROLES[role]}
+    data: dict[str, Any] = {
+        "schema_version": 3,
+        "grade_id": f"{slug[:2]}-{name}",
+        "cell_type": cell_type,
+        "task": False,
+        **ROLES[role],
+    }
     if ROLES[role]["grade"]:
         data["points"] = points
     return data
@@ -113,7 +131,9 @@ def execute(book: NotebookNode) -> NotebookNode:
     """Run a solved notebook on the cluster and keep the text outputs of the cells that nbval compares."""
     from nbclient import NotebookClient
 
-    NotebookClient(book, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks" / "solved")}}).execute()
+    NotebookClient(
+        book, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks" / "solved")}}
+    ).execute()
     for cell in book.cells:
         if cell.cell_type != "code":
             continue

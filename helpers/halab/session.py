@@ -77,10 +77,13 @@ class LabSession:
         return TrafficMeter(self.url(target), rate=rate, host=host, path=path)
 
     def url(self, target: str = "ingress") -> str:
-        """Where ``target`` is reached from this machine: ``ingress``, ``ingress:https``, ``service/NAME[:PORT]``, ``pod/NAME[:PORT]`` or ``node/NAME:PORT``.
+        """Where ``target`` is reached from this machine: ``ingress``, ``ingress:https``, ``service/NAME[:PORT]``, ``pod/NAME[:PORT]`` or ``node/NAME:PORT``;
+        a URL is left as it is.
 
         PORT is Kubernetes' port (default 80); the one in the answer may differ where this machine does not let users bind low ports.
         """
+        if "://" in target:
+            return target
         kind, _, rest = target.partition("/")
         name, _, number = rest.partition(":")
         port = int(number) if number.isdigit() else 80
@@ -104,7 +107,7 @@ class LabSession:
 
     def get(self, target: str = "ingress", path: str = "/", *, host: str = "") -> requests.Answer:
         """One request, as a user sends it, to a ``target`` as in ``url`` or to a URL."""
-        url = target if "://" in target else self.url(target)
+        url = self.url(target)
         scheme, _, place = url.partition("://")
         address, _, port = place.rpartition(":")
         return requests.fetch((address, int(port)), path, host=host, tls=scheme == "https")

@@ -123,6 +123,7 @@ new = names - {pod["metadata"]["name"] for pod in pods}
 lab.explain("delete-a-pod", 2, f"{len(names)} pods; the new one is {', '.join(new)}; {victim in names=}")
 
 # %% id="meter-stop"
+meter.wait(2)
 meter.stop()
 print(meter.summary())
 
@@ -143,9 +144,10 @@ lab.expect("lost-pod-is-replaced")
 # pod, with the same name and address. Look at the RESTARTS column afterwards.
 
 # %% id="crash"
-crashing = sorted(names)[0]
+crashing = lab.scene.pods_of("deployments", "nginx-deployment")[0]["metadata"]["name"]
+before = lab.scene.restarts(crashing)
 # !kubectl exec {crashing} -- sh -c 'kill -QUIT 1'
-lab.scene.wait_for_restart(crashing)
+lab.scene.wait_for_restart(crashing, before)
 # !kubectl get pods -l app=nginx
 
 # %% [markdown] id="article-image"

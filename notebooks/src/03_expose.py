@@ -77,7 +77,8 @@ for pod, count in sorted(by_pod.items()):
 print(sum(answer.ok for answer in answers), "of", len(answers), "requests answered, by", len(by_pod), "pods")
 
 # %% [markdown] id="random-words"
-# Not exactly a hundred each: each new *connection* goes to a pod chosen at random. (A client that keeps its connection open stays with one pod.)
+# Whether each gets exactly a hundred is the proxy's choice: kube-proxy picks a pod at random for each new *connection*, the embedded cluster's
+# Envoy takes turns. (A client that keeps its connection open stays with one pod either way.)
 
 # %% id="check-spread" role="check" points=2
 lab.expect("spread-over-all")

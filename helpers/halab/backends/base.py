@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from halab.backends.controls import Controls
 from halab.images.types import Engine
 
 Address = tuple[str, int]  # host, port as really dialled from this machine
@@ -52,3 +53,6 @@ class Backend(Protocol):
     def node_port(self, node: str, port: int) -> Address: ...
 
     def ingress(self, *, tls: bool = False) -> Address: ...
+
+    def controls(self) -> Controls:
+        """What may be made to fail here, beyond what the Kubernetes API allows."""

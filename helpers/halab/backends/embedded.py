@@ -6,6 +6,7 @@ from pathlib import Path
 
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
+from halab.backends.embedded_controls import EmbeddedControls
 from halab.cluster.supervisor import manage
 from halab.errors import ClusterError, ImageError
 from halab.images import api
@@ -22,7 +23,9 @@ class Embedded:
         self._known: ClusterConfig | None = None
 
     def up(self, report: Report) -> Summary:
-        found = manage.up(self.name, report=report)
+        found = manage.status(self.name)
+        if found.state != "running":
+            found = manage.up(self.name, report=report)
         self._known = found.config
         return self._summary(found)
 
@@ -87,6 +90,9 @@ class Embedded:
 
     def ingress(self, *, tls: bool = False) -> Address:
         return self._config().addresses.ingress, self._config().port(443 if tls else 80)
+
+    def controls(self) -> EmbeddedControls:
+        return EmbeddedControls(self._config())
 
     def _get(self, kind: str, name: str, namespace: str | None) -> Obj:
         try:

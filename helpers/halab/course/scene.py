@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many
 from halab.images.types import Engine
+from halab.traffic.meter import Meter
 
 Objects = list[Obj]
 REDIRECTS = (301, 302, 307, 308)
@@ -79,14 +80,17 @@ class Scene:
         seen = self.api.wait("pods", lambda pods: len([p for p in pods if serves(p)]) == count, timeout, selector=selector)
         return [pod for pod in seen if serves(pod)]
 
-    def wait_for_restart(self, pod: str, timeout: float = 30.0) -> Obj | None:
-        """Watch until a container of ``pod`` has been restarted and the pod is ready again; the pod as it then is."""
+    def restarts(self, pod: str) -> int:
+        """How often containers of ``pod`` have been restarted."""
+        found = self.get("pods", pod)
+        return restarts_of(found) if found else 0
+
+    def wait_for_restart(self, pod: str, since: int, timeout: float = 30.0) -> Obj | None:
+        """Watch until ``pod`` is ready again with more than ``since`` restarts (as ``restarts`` said before); the pod as it then is."""
 
         def restarted(pods: Objects) -> bool:
-            return any(p["metadata"]["name"] == pod and serves(p) and restarts_of(p) > before for p in pods)
+            return any(p["metadata"]["name"] == pod and serves(p) and restarts_of(p) > since for p in pods)
 
-        found = self.get("pods", pod)
-        before = (restarts_of(found) if is_ready(found) else restarts_of(found) - 1) if found else 0
         self.api.wait("pods", restarted, timeout)
         return self.get("pods", pod)
 
@@ -97,6 +101,15 @@ class Scene:
 
     def ask_pod(self, pod: Obj, port: int, path: str = "/") -> Answer:
         return fetch(self.reach.pod(self.namespace, pod["metadata"]["name"], port), path)
+
+    def tell_pod(self, pod: Obj, port: int, path: str) -> Answer:
+        """A POST to one pod: how a check turns the switches of the course's application."""
+        return fetch(self.reach.pod(self.namespace, pod["metadata"]["name"], port), path, method="POST")
+
+    def traffic(self, service: str, port: int = 80, path: str = "/", *, rate: float = 20.0) -> Meter:
+        """Users, from now until ``stop`` (or the end of the ``with`` block): ``rate`` requests a second to a Service."""
+        host, bound = self.reach.service(self.namespace, service, port)
+        return Meter(f"http://{host}:{bound}", rate=rate, path=path)
 
     def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
         """Requests for ``host``, as a browser sends them: one that is sent on from http to https goes there."""

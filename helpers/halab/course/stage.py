@@ -45,6 +45,7 @@ CLEARED = (
     "configmaps",
     "secrets",
     "persistentvolumeclaims",
+    "events",
 )  # owners before what they own, so that nothing is made anew
 KEPT = {("configmaps", "kube-root-ca.crt")}
 CLEAR_TIMEOUT = 20.0  # seconds until everything of a scene must be gone
