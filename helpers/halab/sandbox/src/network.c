@@ -88,6 +88,8 @@ static bool taken(int type, in_port_t port) {
     int saved = errno, fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = halab.local};
+    int on = 1;
+    if (type == SOCK_STREAM) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on); /* closed connections do not count */
     bool busy = real(fd, &address, (socklen_t)sizeof address) < 0 && errno == EADDRINUSE;
     close(fd);
     errno = saved;
