@@ -1,0 +1,6 @@
+#!/bin/sh
+set -eu
+cd "$(dirname "$0")/../../solution"
+kubectl apply -f service.yaml
+sed 's/serviceName: counter/serviceName: counters/' statefulset.yaml | kubectl apply -f -
+kubectl rollout status statefulset/counter --timeout=60s
