@@ -25,15 +25,16 @@ async def proxy(context: Context, request: Request, kind: Kind) -> None:
         case kinds.PODS:
             target = _pod(context, request.namespace, name, port)
         case kinds.SERVICES:
-            target = _service(context, request.namespace, name, port)
+            target = _service(context, request, name, port)
         case _:
             target = node_target(context.store, context.config, name)
     if scheme == "https" and kind is not kinds.NODES:
         target = replace(target, tls=_unverified())
     raw: bytes = request.scope["raw_path"]
-    marker = b"/proxy"
-    rest = raw[raw.index(marker, raw.index(request.name.encode()[:1])) + len(marker) :].decode("latin-1") if marker in raw else ""
-    path = (rest or "/") + (f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else "")
+    before = 6 if kind is kinds.NODES else 8  # /api/v1/nodes/NAME/proxy/..., /api/v1/namespaces/NAMESPACE/pods/NAME/proxy/...
+    parts = raw.split(b"/", before)
+    rest = parts[before].decode("latin-1") if len(parts) > before else ""
+    path = f"/{rest}" + (f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else "")
     if "halab.upgrade" in request.scope["extensions"]:
         await forward.tunnel(request, target, path)
         return
@@ -95,23 +96,26 @@ def _pod(context: Context, namespace: str, name: str, port: str) -> Target:
     return Target(address, context.config.port(number))
 
 
-def _service(context: Context, namespace: str, name: str, port: str) -> Target:
+def _service(context: Context, request: Request, name: str, port: str) -> Target:
+    """A ready endpoint of the service's port (by name, or by the service's own number). Raises a 503."""
+    namespace = request.namespace
     entry = context.store.get(kinds.SERVICES.storage, namespace, name)
     if entry is None:
         raise status.not_found(kinds.SERVICES, name)
     ports = entry.obj()["spec"].get("ports") or []
-    if not port and len(ports) == 1:
-        chosen = ports[0]
-    else:
-        chosen = next((p for p in ports if port in (p.get("name", ""), str(p["port"]))), None)
-    if chosen is None:
-        raise status.service_unavailable(f'no service port "{port}" found for service "{name}"')
+    if port.isdigit():
+        chosen = next((p for p in ports if p["port"] == int(port)), None)
+        if chosen is None:
+            raise status.service_unavailable(f'no service port {port} found for service "{name}"')
+        port = chosen.get("name", "")
+    any_endpoint = False
     for slice_ in context.store.collection(kinds.ENDPOINT_SLICES.storage).select(namespace):
         if (slice_.labels or {}).get("kubernetes.io/service-name") != name:
             continue
         obj = slice_.obj()
-        number = next((p["port"] for p in obj.get("ports") or () if p.get("name", "") == chosen.get("name", "")), None)
+        number = next((p["port"] for p in obj.get("ports") or () if p.get("name", "") == port), None)
         for endpoint in obj.get("endpoints") or ():
+            any_endpoint = True
             if number is not None and (endpoint.get("conditions") or {}).get("ready") is not False:
                 return Target(endpoint["addresses"][0], context.config.port(number))
-    raise status.service_unavailable(f'no endpoints available for service "{name}"')
+    raise status.service_unavailable(f'no endpoints available for service "{request.name if any_endpoint else name}"')
