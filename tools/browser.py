@@ -111,7 +111,10 @@ def chromium() -> Iterator[Any]:
 
 
 def run_all(page: Any) -> None:
-    """Run every cell of the open notebook and wait until the kernel has done it."""
+    """Run every cell of the open notebook, once its kernel is there (before, JupyterLab would ask which kernel to use)."""
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000
+    )
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 

@@ -54,7 +54,7 @@ def lost_pod_is_replaced(scene: Scene) -> Result:
             f"{victim['name']} was deleted, and 45 s later: {describe_pods(ready)}",
             "which controller watches over these pods? kubectl get replicasets shows what it wants and what it has",
         )
-    answer = scene.ask_pod(new[0], PORT)
+    answer = scene.wait_for_pod_answer(new[0], PORT)
     if not answer.ok:
         return Failed(f"{new[0]['metadata']['name']} took the place of {victim['name']}, but answers: {answer}", "")
     return Passed(f"{victim['name']} was deleted; {new[0]['metadata']['name']} took its place and answers {answer.status}")

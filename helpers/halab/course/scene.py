@@ -111,6 +111,15 @@ class Scene:
         host, bound = self.reach.service(self.namespace, service, port)
         return Meter(f"http://{host}:{bound}", rate=rate, path=path)
 
+    def wait_for_pod_answer(self, pod: Obj, port: int, path: str = "/", timeout: float = 5.0) -> Answer:
+        """Ask a pod until it answers well, or until ``timeout``: without a readiness probe a pod is Ready a moment before its program listens."""
+        deadline = time.monotonic() + timeout
+        while True:
+            answer = self.ask_pod(pod, port, path)
+            if answer.ok or time.monotonic() > deadline:
+                return answer
+            time.sleep(ASK_AGAIN)
+
     def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
         """Requests for ``host``, as a browser sends them: one that is sent on from http to https goes there."""
         return [self._browse(host, path, tls) for _ in range(count)]

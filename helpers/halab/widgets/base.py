@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import anywidget
 
+log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
 QUIET = 0.05  # seconds in which changes are gathered: well under what an eye notices, and twenty updates a second at the most
 
@@ -25,12 +27,16 @@ class Widget(anywidget.AnyWidget):
 
 
 class Gatherer:
-    """Calls ``work`` in a thread of its own, soon after ``poke``, once for all pokes within ``QUIET`` seconds."""
+    """Calls ``work`` in a thread of its own, at once after a ``poke``, then at most every ``QUIET`` seconds: no change waits long, and a
+    storm of changes costs no more than twenty calls a second. Nothing is called before ``start``."""
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
         self._work = work
         self._poked, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """From now on; what was poked before counts."""
         self._thread.start()
 
     def poke(self) -> None:
@@ -39,13 +45,18 @@ class Gatherer:
     def _run(self) -> None:
         while True:
             self._poked.wait()
-            if self._ended.wait(QUIET):
+            if self._ended.is_set():
                 return
             self._poked.clear()
-            self._work()
+            try:
+                self._work()
+            except Exception:  # one bad object must not leave a picture that never changes again
+                log.exception("%s: a refresh failed", self._thread.name)
+            if self._ended.wait(QUIET):
+                return
 
     def close(self) -> None:
         self._ended.set()
         self._poked.set()
-        if threading.current_thread() is not self._thread:
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(5)

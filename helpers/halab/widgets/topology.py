@@ -38,6 +38,7 @@ class Topology(Widget):
         self._gatherer = Gatherer(self._refresh, "topology")
         self._follow = Follow(api, KINDS, self._gatherer.poke)
         self._refresh()
+        self._gatherer.start()
         self.on_msg(self._command)
         self.observe(lambda _change: self._gatherer.poke(), names="selected")
 

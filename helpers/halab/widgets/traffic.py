@@ -34,6 +34,7 @@ class TrafficMeter(Widget):
         self._requests: list[Request] = []
         self._meter: Meter | None = None
         self._gatherer = Gatherer(self._refresh, "traffic")
+        self._gatherer.start()
         self.on_msg(self._command)
         self.start()
 
