@@ -103,7 +103,11 @@ class App:
                 return 200, who | {"up_seconds": round(time.monotonic() - self.started, 1)}
             case "GET", ["healthz" | "readyz" as switch]:
                 leaving = switch == "readyz" and self.stopping
-                return (503, who | {switch: "stopping" if leaving else "broken"}) if leaving or self.is_broken(switch) else (200, who)
+                return (
+                    (503, who | {switch: "stopping" if leaving else "broken"})
+                    if leaving or self.is_broken(switch)
+                    else (200, who)
+                )
             case "GET", ["work"]:
                 self.work(float(query.get("ms", 0)) / 1000, float(query.get("wait", 0)) / 1000)
                 return 200, who

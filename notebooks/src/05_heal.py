@@ -159,9 +159,10 @@ meter
 
 # %% id="hang-probed"
 victim = lab.scene.pods("app=web")[0]["metadata"]["name"]
+before = lab.scene.restarts(victim)
 # !kubectl exec {victim} -- touch /tmp/broken-hang
 # !kubectl wait --for=condition=Ready=false pod/{victim} --timeout=20s
-lab.scene.wait_for_restart(victim)
+lab.scene.wait_for_restart(victim, before)
 meter.stop()
 # !kubectl get pods -l app=web
 
@@ -264,8 +265,8 @@ lab.expect("slow-start-is-awaited")
 # %% id="predict-stop"
 lab.predict(
     "stop",
-    "A user's request takes 2.5 s. After 0.7 s the pod that works on it is deleted. What does the user get?",
-    ["an error: a deleted pod is gone at once", "the answer, after 2.5 s", "the answer of another pod: the Service sends the request again"],
+    "A user's request takes 4 s. After 0.7 s the pod that works on it is deleted. What does the user get?",
+    ["an error: a deleted pod is gone at once", "the answer, after 4 s", "the answer of another pod: the Service sends the request again"],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION

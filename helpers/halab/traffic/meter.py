@@ -82,3 +82,9 @@ class Meter:
     def availability(self) -> Availability:
         with self._changed:
             return summarize(list(self.requests))
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
