@@ -6,15 +6,16 @@ Everything here can be called again at any time, in any order, from a fresh kern
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halab import backends
 from halab.course import catalog, predictions, requests, stage
 from halab.course.progress import progress_of
 from halab.course.results import Passed, Result
 from halab.course.runner import Runner
-from halab.errors import UsageError
+from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
 
 if TYPE_CHECKING:
@@ -112,6 +113,17 @@ class LabSession:
         address, _, port = place.rpartition(":")
         return requests.fetch((address, int(port)), path, host=host, tls=scheme == "https")
 
+    def free_port(self, wanted: int) -> int:
+        """``wanted``, or the next port of this machine that nobody uses: machines are shared."""
+        for port in range(wanted, wanted + 100):
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+                return port
+        raise MachineError(f"port {wanted}", "is in use, and so are the hundred after it", "see: ss -tlnp")
+
     # Doing
 
     def check(self, task: str = "", *, timeout: float | None = None) -> Result | None:
@@ -156,6 +168,25 @@ class LabSession:
         stage.solve(self.definition, self.scene)
 
     # Predict, inject, explain
+
+    def fault(self, name: str, target: str = "", *, duration: float | None = None, dry_run: bool = False, **options: Any) -> Any:
+        """Inject a failure of the catalogue (``halab fault list``): ``lab.fault("container-killed", "deployment/web")``.
+
+        It heals at the end of a ``with`` block, by ``.heal()``, after ``duration`` seconds, or when this kernel ends. With ``dry_run`` only what
+        would be hit is told.
+        """
+        from halab.faults import api
+
+        if dry_run:
+            return api.preview(self.backend, name, target, namespace=self.namespace, duration=duration, **options)
+        return api.inject(self.backend, name, target, namespace=self.namespace, duration=duration, **options)
+
+    def heal(self) -> None:
+        """Heal every failure that is active on the cluster."""
+        from halab.faults import api
+
+        for one in api.heal_all(self.backend):
+            print(f"healed {one.id}")
 
     def predict(self, name: str, question: str, options: list[str], *, answer: int | None = None) -> PredictionWidget | None:
         """Ask for a prediction before something is broken. ``answer`` commits at once (for the solved notebook)."""

@@ -95,6 +95,15 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / tick
 
 
+def start_time(pid: int) -> str:
+    """When the process started, in ticks since boot: with its id it names a process for ever. Empty once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
 def marked_with(variable: str, value: str) -> Iterator[int]:
     """Processes of ours whose environment, as given to their program, has ``variable=value``.
 

@@ -23,13 +23,18 @@ from halab.errors import UsageError
 Obj = dict[str, Any]
 Objects = list[Obj]
 
+GATEWAY_API = (
+    Kind("gateway.networking.k8s.io", "v1", "Gateway", "gateways", "gateway", True),
+    Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes", "httproute", True),
+)  # custom kinds that the course uses
+
 __all__ = ["Api", "ApiError", "Follow", "Obj", "kind_named"]
 
 
 def kind_named(name: str) -> Kind:
     """``pods``, ``pod``, ``po``, ``Pod``, ``deployments.apps`` -> its kind (the preferred version)."""
     wanted, _, group = name.lower().partition(".")
-    for kind in kinds.BUILTIN:
+    for kind in (*kinds.BUILTIN, *GATEWAY_API):
         names = {kind.plural, kind.singular, kind.kind.lower(), *kind.short_names}
         if wanted in names and (not group or group == kind.group):
             return kind
@@ -65,11 +70,19 @@ class Api:
                 return None
             raise
 
-    def list(self, kind: str, selector: str | None = None, *, namespace: str | None = None, fields: str | None = None) -> Objects:
+    def list(
+        self,
+        kind: str,
+        selector: str | None = None,
+        *,
+        namespace: str | None = None,
+        fields: str | None = None,
+        everywhere: bool = False,
+    ) -> Objects:
+        """``everywhere``: of all namespaces."""
         found = kind_named(kind)
-        items, _ = portal.run(
-            self.client.list(found, self._place(found, namespace), label_selector=selector, field_selector=fields)
-        )
+        place = None if everywhere else self._place(found, namespace)
+        items, _ = portal.run(self.client.list(found, place, label_selector=selector, field_selector=fields))
         return items
 
     def create(self, obj: Obj) -> Obj:
@@ -112,6 +125,13 @@ class Api:
                 return False
             raise
         return True
+
+    def evict(self, pod: str, *, namespace: str | None = None) -> bool:
+        """Ask for the pod's eviction; False where a disruption budget forbids it now."""
+        place = namespace or self.namespace
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": place}}
+        status, _, _ = portal.run(self.client.request("POST", kinds.PODS.path(place, pod, "eviction"), body=body))
+        return status != 429
 
     def log(self, pod: str, *, container: str | None = None, tail: int = 100, namespace: str | None = None) -> str:
         path = kinds.PODS.path(namespace or self.namespace, pod, "log")

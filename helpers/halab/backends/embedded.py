@@ -36,7 +36,7 @@ class Embedded:
         return Summary(self.name, "embedded", found.state, len(found.nodes))
 
     def features(self) -> frozenset[str]:
-        return frozenset({"ingress", "gateway"} if "dataplane" not in self._config().without else set())
+        return frozenset({"ingress", "gateway", "mesh"} if "dataplane" not in self._config().without else set())
 
     def _config(self) -> ClusterConfig:
         if self._known is None:
@@ -92,6 +92,7 @@ class Embedded:
         return self._config().addresses.ingress, self._config().port(443 if tls else 80)
 
     def controls(self) -> EmbeddedControls:
+        self._known = manage.configuration(self.name)  # nodes may have come since
         return EmbeddedControls(self._config())
 
     def _get(self, kind: str, name: str, namespace: str | None) -> Obj:

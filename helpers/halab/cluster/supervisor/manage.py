@@ -221,6 +221,11 @@ def _delete_node(config: ClusterConfig, node: str) -> None:
         ) from error
 
 
+def configuration(name: str) -> ClusterConfig | None:
+    """What is written of the cluster, whether it runs or not; None if it was never created."""
+    return layout.read_config(layout.directory_of(name))
+
+
 def clusters() -> list[str]:
     """The names of all clusters that this user has made."""
     folder = halab_home() / "clusters"

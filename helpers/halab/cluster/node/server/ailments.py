@@ -96,6 +96,8 @@ async def _container(agent: Agent, worker: PodWorker, name: str, request: dict[s
             if not probes <= set(KINDS):
                 raise Impossible(400, f"probes are {', '.join(KINDS)}")
             ailments.set(key, Ailment(bool(request.get("crash")), probes, float(request.get("slow") or 0)))
+            if request.get("wake") and record.running:
+                signal_tree(running(), signal.SIGCONT)
             if request.get("restart") and record.running:
                 running().kill()
         case "run":

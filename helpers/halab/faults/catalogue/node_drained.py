@@ -1,0 +1,59 @@
+"""A node is drained, as for maintenance."""
+
+from __future__ import annotations
+
+import time
+
+from halab.backends.access import ApiError, Obj
+from halab.backends.controls import API, NODES
+from halab.faults.base import Data, Option, Options, Place, Plan
+from halab.faults.nodes import NodeFault, node_named, pods_on
+
+ASK_AGAIN = 0.5  # seconds until an eviction that a budget refused is asked for again
+
+
+class NodeDrained(NodeFault):
+    name = "node-drained"
+    title = "Node drained"
+    does = "The node is cordoned and its pods are evicted, as `kubectl drain --ignore-daemonsets` does it."
+    expect = (
+        "Evicted pods are replaced on other nodes. With a PodDisruptionBudget one after the other, and users notice nothing; without one all "
+        "replicas of a Deployment can go at once. Nothing new is scheduled there (SchedulingDisabled)."
+    )
+    within = "at once"
+    heals = "The node is uncordoned. Pods that moved stay where they are."
+    needs = frozenset({API, NODES})
+    options = (Option("patience", 10.0, "seconds for evictions that a disruption budget refuses at first", 0, 120),)
+
+    def plan(self, place: Place, target: str, options: Options) -> Plan:
+        node = node_named(place, self.name, target)
+        found = super().plan(place, target, options)
+        return Plan(found.hits, found.keys, {**found.data, "cordoned": bool(node["spec"].get("unschedulable"))})
+
+    def inject(self, place: Place, data: Data) -> None:
+        place.api.patch("nodes", data["node"], {"spec": {"unschedulable": True}})
+        left = [pod for pod in pods_on(place, data["node"]) if not _stays(pod)]
+        deadline = time.monotonic() + float(data["patience"])
+        while left := [pod for pod in left if not _evict(place, pod)]:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(ASK_AGAIN)
+
+    def heal(self, place: Place, data: Data) -> None:
+        if not data["cordoned"]:
+            try:
+                place.api.patch("nodes", data["node"], {"spec": {"unschedulable": None}})
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+
+
+def _stays(pod: Obj) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    mirror = "kubernetes.io/config.mirror" in (pod["metadata"].get("annotations") or {})
+    return mirror or any(owner["kind"] == "DaemonSet" for owner in owners)
+
+
+def _evict(place: Place, pod: Obj) -> bool:
+    """False where a disruption budget forbids it now."""
+    return place.api.evict(pod["metadata"]["name"], namespace=pod["metadata"]["namespace"])

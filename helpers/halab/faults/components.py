@@ -1,0 +1,25 @@
+"""Failures of the cluster's own processes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from halab.backends.controls import COMPONENTS
+from halab.faults.base import Data, Fault, Options, Place, Plan
+
+
+class ComponentDown(Fault):
+    """One component is killed and stays down."""
+
+    needs = frozenset({COMPONENTS})
+    cluster_wide = True
+    component: ClassVar[str]
+
+    def plan(self, place: Place, target: str, options: Options) -> Plan:
+        return Plan((f"the process {self.component} of the cluster",), (f"component/{self.component}",), {})
+
+    def inject(self, place: Place, data: Data) -> None:
+        place.controls.component(self.component, "kill")
+
+    def heal(self, place: Place, data: Data) -> None:
+        place.controls.component(self.component, "start")
