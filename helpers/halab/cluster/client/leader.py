@@ -103,7 +103,8 @@ class LeaderElector:
         try:
             lease = await self.client.get(LEASES, self.name, self.namespace)
             if lease.get("spec", {}).get("holderIdentity") == self.identity:
-                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": micro()}
+                del lease["spec"]["holderIdentity"]
+                lease["spec"] |= {"leaseDurationSeconds": 1, "renewTime": micro()}
                 await self.client.update(LEASES, lease)
         except (ApiError, OSError, TimeoutError) as exc:
             log.debug("%s: not released: %s", self.name, exc)

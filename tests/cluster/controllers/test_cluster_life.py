@@ -1,0 +1,214 @@
+"""Namespaces, nodes, budgets, quotas, volumes, and who leads."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from halab.cluster.client import Client, rfc3339
+from halab.cluster.controllers.base import Context
+from halab.cluster.controllers.main import run_with
+from halab.cluster.kube.kinds import (
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    DEPLOYMENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    RESOURCE_QUOTAS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    STORAGE_CLASSES,
+    Kind,
+)
+from halab.cluster.kube.status import ApiError
+from halab.cluster.kube.types import Obj
+from halab.settings import ClusterConfig
+
+from .conftest import WITHIN, World
+from .test_workloads import CONTAINERS, workload
+
+
+async def test_a_namespace_goes_with_all_it_holds(world: World) -> None:
+    await world.make(DEPLOYMENTS, "web", spec=workload("web", 2))
+    await world.make(CONFIG_MAPS, "settings", data={"a": "b"})
+    await world.count(PODS, 2)
+    await world.client.delete(NAMESPACES, world.namespace)
+    await world.gone(NAMESPACES, world.namespace)
+    for kind in (PODS, DEPLOYMENTS, CONFIG_MAPS):
+        assert (await world.watch(kind)).objects(world.namespace) == []
+
+
+async def test_a_namespace_waits_for_foreign_finalizers_and_says_so(world: World) -> None:
+    await world.make(CONFIG_MAPS, "held", metadata={"finalizers": ["example.com/hold"]})
+    await world.client.delete(NAMESPACES, world.namespace)
+
+    def held(found: list[Obj]) -> bool:
+        conditions = [
+            each for ns in found if ns["metadata"]["name"] == world.namespace for each in ns["status"].get("conditions") or ()
+        ]
+        return any(
+            each["type"] == "NamespaceFinalizersRemaining" and "example.com/hold in 1 resource instances" in each["message"]
+            for each in conditions
+        )
+
+    await world.until(NAMESPACES, held)
+    await world.client.patch(CONFIG_MAPS, "held", world.namespace, {"metadata": {"finalizers": None}})
+    await world.gone(NAMESPACES, world.namespace)
+
+
+async def test_every_namespace_has_an_account_and_the_root_certificate(world: World, cluster: ClusterConfig) -> None:
+    await world.count(SERVICE_ACCOUNTS, 1)
+    (found,) = await world.count(CONFIG_MAPS, 1)
+    assert found["data"]["ca.crt"] == cluster.ca_file.read_text()
+    await world.client.patch(CONFIG_MAPS, "kube-root-ca.crt", world.namespace, {"data": {"ca.crt": "forged"}})
+    await world.until(CONFIG_MAPS, lambda found: bool(found) and found[0]["data"]["ca.crt"] == cluster.ca_file.read_text())
+
+
+async def test_custom_resources_are_collected_with_their_owner(world: World) -> None:
+    names = {"kind": "Widget", "plural": "widgets", "singular": "widget"}
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    await world.make(
+        CUSTOM_RESOURCE_DEFINITIONS,
+        "widgets.example.com",
+        spec={"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+    )
+    widgets = Kind("example.com", "v1", "Widget", "widgets", "widget", True, custom=True)
+    owner = await world.make(CONFIG_MAPS, "owner")
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}
+    async with asyncio.timeout(WITHIN):
+        while True:
+            try:
+                await world.make(widgets, "a", metadata={"ownerReferences": [reference]})
+                break
+            except ApiError as exc:
+                assert exc.code == 404
+                await asyncio.sleep(0.05)
+    await world.watch(widgets)
+    await world.client.delete(CONFIG_MAPS, "owner", world.namespace)
+    await world.gone(widgets, "a")
+
+
+async def test_what_names_an_owner_that_never_was_is_collected(world: World) -> None:
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": "00000000-0000-4000-8000-000000000000"}
+    await world.watch(SECRETS)
+    await world.make(SECRETS, "orphan", metadata={"ownerReferences": [reference]})
+    await world.gone(SECRETS, "orphan")
+
+
+def ready_node(ready: str = "True") -> Obj:
+    condition = {"type": "Ready", "status": ready, "reason": "KubeletReady", "message": "", "lastHeartbeatTime": rfc3339()}
+    return {"status": {"conditions": [condition | {"lastTransitionTime": rfc3339()}]}}
+
+
+async def test_a_silent_node_is_lost_and_its_pods_go_elsewhere(world: World) -> None:
+    for name in ("one", "two"):
+        await world.make(NODES, name)
+        lease = {
+            "metadata": {"name": name, "namespace": "kube-node-lease"},
+            "spec": {"leaseDurationSeconds": 1 if name == "one" else 60},
+        }
+        await world.client.create(LEASES, lease)
+        await world.client.patch(NODES, name, None, ready_node(), subresource="status")
+    short = [
+        {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}
+        for taint in ("unreachable", "not-ready")
+    ]
+    spec = {"containers": CONTAINERS, "nodeName": "one", "terminationGracePeriodSeconds": 0, "tolerations": short}
+    pod = await world.make(PODS, "a", spec=spec)
+    await world.report(pod)
+    nodes = await world.until(
+        NODES, lambda found: any(each["key"].endswith("unreachable") for each in (found[0]["spec"].get("taints") or ()) if found)
+    )
+    assert {each["effect"] for each in nodes[0]["spec"]["taints"]} == {"NoSchedule", "NoExecute"}
+    await world.until(PODS, lambda found: not found or bool(found[0]["metadata"].get("deletionTimestamp")))
+    await world.client.patch(NODES, "one", None, ready_node(), subresource="status")
+    await world.until(NODES, lambda found: not found[0]["spec"].get("taints"))
+
+
+async def test_a_budget_counts_and_an_eviction_is_held_to_it(world: World) -> None:
+    await world.play_kubelets()
+    await world.make(DEPLOYMENTS, "web", spec=workload("web", 2))
+    await world.make(POD_DISRUPTION_BUDGETS, "web", spec={"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}})
+    await world.until(POD_DISRUPTION_BUDGETS, lambda found: bool(found) and found[0].get("status", {}).get("currentHealthy") == 2)
+    name = (await world.count(PODS, 2))[0]["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": world.namespace}}
+    with pytest.raises(ApiError) as refused:
+        await world.client.create(PODS, eviction, world.namespace, name=name, subresource="eviction")
+    assert refused.value.code == 429
+
+
+async def test_a_quota_is_free_again_when_a_pod_is_gone(world: World) -> None:
+    await world.make(RESOURCE_QUOTAS, "cap", spec={"hard": {"pods": "1", "count/secrets": "5"}})
+
+    def used(found: list[Obj], pods: str) -> bool:
+        return bool(found) and (found[0].get("status") or {}).get("used") == {"pods": pods, "count/secrets": "0"}
+
+    await world.until(RESOURCE_QUOTAS, lambda found: used(found, "0"))
+    await world.make(PODS, "a", spec={"containers": CONTAINERS})
+    await world.until(RESOURCE_QUOTAS, lambda found: used(found, "1"))
+    await world.client.delete(PODS, "a", world.namespace, grace_period_seconds=0)
+    await world.until(RESOURCE_QUOTAS, lambda found: used(found, "0"))
+
+
+async def test_the_default_class_makes_a_folder_for_a_claim_and_takes_it_back(world: World, cluster: ClusterConfig) -> None:
+    await world.until(STORAGE_CLASSES, lambda found: [each["metadata"]["name"] for each in found] == ["standard"])
+    await world.make(NODES, "one")
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = await world.make(PERSISTENT_VOLUME_CLAIMS, "data", spec=spec)
+    assert claim["spec"]["storageClassName"] == "standard"
+    placed = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "one"}}}  # what the scheduler says
+    await world.client.patch(PERSISTENT_VOLUME_CLAIMS, "data", world.namespace, placed)
+    await world.until(PERSISTENT_VOLUME_CLAIMS, lambda found: bool(found) and found[0]["status"]["phase"] == "Bound")
+    (volume,) = await world.count(PERSISTENT_VOLUMES, 1)
+    (folder,) = (cluster.directory / "volumes").iterdir()
+    assert volume["spec"]["hostPath"]["path"] == str(folder)
+    await world.client.delete(PERSISTENT_VOLUME_CLAIMS, "data", world.namespace)
+    await world.count(PERSISTENT_VOLUMES, 0)
+    assert not folder.exists()
+
+
+async def test_an_autoscaler_says_that_it_has_no_metrics(world: World) -> None:
+    await world.make(DEPLOYMENTS, "web", spec=workload("web", 1))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    await world.make(HORIZONTAL_POD_AUTOSCALERS, "web", spec={"maxReplicas": 5, "scaleTargetRef": target})
+
+    def conditions(found: list[Obj]) -> dict[str, str]:
+        return {each["type"]: each["reason"] for hpa in found for each in hpa.get("status", {}).get("conditions") or ()}
+
+    found = await world.until(HORIZONTAL_POD_AUTOSCALERS, lambda found: "ScalingActive" in conditions(found))
+    assert conditions(found) == {"AbleToScale": "SucceededGetScale", "ScalingActive": "FailedGetResourceMetric"}
+
+
+async def test_a_second_manager_takes_over_when_the_first_stops(cluster: ClusterConfig) -> None:
+    """Also the way to run against any cluster: a client of a kubeconfig and a name of one's own."""
+
+    async def start(name: str) -> tuple[asyncio.Task[None], asyncio.Event]:
+        ready = asyncio.Event()
+        context = Context(Client.from_kubeconfig(cluster.kubeconfig))
+        return asyncio.create_task(run_with(context, name, ready=ready.set)), ready
+
+    first, leads = await start("first")
+    await asyncio.wait_for(leads.wait(), WITHIN)
+    second, follows = await start("second")
+    client = Client.from_config(cluster, "admin")
+    try:
+        for _ in range(20):
+            await client.get(LEASES, "kube-controller-manager", "kube-system")
+        assert not follows.is_set()
+        first.cancel()
+        await asyncio.wait_for(follows.wait(), 5.0)  # released, not run out: that would take 15
+        lease = await client.get(LEASES, "kube-controller-manager", "kube-system")
+        assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("second", 1)
+    finally:
+        for task in (first, second):
+            task.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        client.close()
