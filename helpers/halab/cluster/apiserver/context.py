@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from halab.cluster.apiserver import convert, objects, render
+from halab.cluster.apiserver import convert, escalation, objects, render
 from halab.cluster.apiserver.admission.accounts import account_of
 from halab.cluster.apiserver.admission.attributes import Attributes
 from halab.cluster.apiserver.allocation import Allocator
@@ -67,12 +67,14 @@ class Context:
         allocate = None
         if kind is kinds.SERVICES:
             allocate = partial(self.allocator.create, attributes.tx, attributes.obj)
+        escalation.check(self.authorizer, attributes)
         objects.finish_create(kind, attributes, allocate)
 
     def begin_update(self, kind: Kind, attributes: Attributes) -> None:
         allocate = None
         if kind is kinds.SERVICES and not attributes.subresource and attributes.old is not None:
             allocate = partial(self.allocator.update, attributes.tx, attributes.obj, attributes.old)
+        escalation.check(self.authorizer, attributes)
         objects.finish_update(kind, attributes, allocate)
 
     async def wait_for_account(self, namespace: str, pod: Obj) -> None:

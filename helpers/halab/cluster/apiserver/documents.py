@@ -13,6 +13,7 @@ import orjson
 from halab.cluster.apiserver import render
 from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.request import TEXT, Request
+from halab.cluster.apiserver.tokens import ISSUER
 from halab.cluster.kube import discovery, status
 from halab.settings import API_PORT, KUBERNETES_MINOR, KUBERNETES_VERSION
 
@@ -46,6 +47,12 @@ class Documents:
             await self._discovery(request, path)
         elif path.startswith("/openapi"):
             await self._openapi(request, path)
+        elif path == "/openid/v1/jwks":
+            await request.answer_json(
+                200, {"keys": [self.context.authenticator.tokens.public_jwk()]}, b"application/jwk-set+json"
+            )
+        elif path == "/.well-known/openid-configuration":
+            await request.answer_json(200, self._issuer())
         elif path == "/metrics":
             await request.answer(200, await asyncio.to_thread(self._metrics), b"text/plain; version=0.0.4; charset=utf-8")
         else:
@@ -107,6 +114,15 @@ class Documents:
             {"/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
             | named
         )
+
+    def _issuer(self) -> dict[str, Any]:
+        return {
+            "issuer": ISSUER,
+            "jwks_uri": f"{self.context.config.server}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
 
     # -- OpenAPI
 
