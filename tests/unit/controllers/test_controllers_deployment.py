@@ -8,7 +8,7 @@ from controller_objects import NOW, brief, condition_in, deployment, pod, replic
 from halab.cluster.client import rfc3339
 from halab.cluster.controllers import deployment_sizes as sizes
 from halab.cluster.controllers.actions import Create, Update
-from halab.cluster.controllers.deployment import plan
+from halab.cluster.controllers.deployment_plan import plan
 from halab.cluster.kube.status import ApiError
 
 
