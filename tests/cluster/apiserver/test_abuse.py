@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from conftest import Server
+from cluster.api_process import Server
 from halab.cluster.client.client import Client
 from halab.cluster.kube import kinds
 from halab.cluster.kube.kinds import CONFIG_MAPS

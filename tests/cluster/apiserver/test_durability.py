@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.api_process import Server
 from cluster.bare_cluster import free_number, make
-from conftest import Server
 from halab.cluster.client.client import Client
 from halab.cluster.kube.kinds import CONFIG_MAPS
 from halab.cluster.kube.status import ApiError
