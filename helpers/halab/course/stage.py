@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from halab.backends.access import Api
+from halab.backends.access import Api, ApiError
 from halab.backends.base import Backend
 from halab.course.catalog import Lab, course_root
 from halab.course.scene import Scene
@@ -37,6 +37,8 @@ CLEARED = (
     "pods",
     "services",
     "ingresses",
+    "httproutes",
+    "gateways",
     "networkpolicies",
     "horizontalpodautoscalers",
     "poddisruptionbudgets",
@@ -103,7 +105,7 @@ def clear(scene: Scene) -> None:
     """Remove the learner's and the scene's objects from the namespace, and wait until they are gone."""
     api = scene.api
     for kind in CLEARED:
-        for obj in api.list(kind):
+        for obj in _present(api, kind):
             name = obj["metadata"]["name"]
             if (kind, name) not in KEPT:
                 api.delete(kind, name, grace=0 if kind == "pods" else None)
@@ -116,6 +118,16 @@ def clear(scene: Scene) -> None:
                 f"{kind} are still there: {', '.join(o['metadata']['name'] for o in left)}",
                 "try again",
             )
+
+
+def _present(api: Api, kind: str) -> list[Any]:
+    """The objects of a kind; none where the cluster does not know it (the Gateway API is an addition)."""
+    try:
+        return api.list(kind)
+    except ApiError as error:
+        if error.code == 404:
+            return []
+        raise
 
 
 def reset(lab: Lab, scene: Scene) -> Path | None:
