@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import Callable
 
+from halab.cluster.dataplane.model import Mutual
 from halab.cluster.kube.types import Obj
 
 Pair = tuple[str, str]
@@ -38,6 +39,16 @@ def belongs(chain: str, key: str) -> bool:
     return True
 
 
+def authority_of(secret: Obj) -> str:
+    """The PEM certificates of ``ca.crt``, empty where there is none or OpenSSL does not take them."""
+    try:
+        text = base64.b64decode((secret.get("data") or {}).get("ca.crt") or "").decode()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text or " ")
+    except (binascii.Error, UnicodeDecodeError, ssl.SSLError, ValueError):
+        return ""
+    return text
+
+
 class Certificates:
     """Pairs by Secret, each checked once a version. ``secret`` looks one up in the informer's cache."""
 
@@ -55,3 +66,9 @@ class Certificates:
         if known is None or known[0] != version:
             known = self._checked[(namespace, name)] = (version, pair_of(secret))
         return known[1]
+
+    def mutual(self, namespace: str, name: str) -> Mutual | None:
+        """The pair and the authority (``ca.crt``) of a Secret, None while any of the three is missing or unusable."""
+        pair, secret = self.get(namespace, name), self._secret(namespace, name)
+        authority = authority_of(secret) if secret is not None else ""
+        return Mutual(*pair, authority) if pair is not None and authority else None

@@ -183,6 +183,7 @@ class DataPlane:
             gateway_classes=by_name(gateway.GATEWAY_CLASSES),
             routes=known(gateway.HTTP_ROUTES),
             certificate=self._certificates.get,
+            mutual=self._certificates.mutual,
             namespace_labels=self._namespace_labels,
         )
 

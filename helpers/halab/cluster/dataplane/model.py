@@ -45,6 +45,15 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Mutual:
+    """What a Service under mutual TLS shows its clients, and who vouches for theirs (annotation ``halab.dev/mtls``): PEM texts."""
+
+    chain: str
+    key: str
+    authority: str
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """The endpoints of one port of a Service. ``node_of`` tells on which node an endpoint is, for traffic that must stay local."""
 
@@ -81,6 +90,7 @@ class Listen:
     sticky: bool = False
     fault: Fault | None = None
     local: tuple[tuple[str, str], ...] = ()  # (source range, cluster)
+    mutual: Mutual | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from halab.cluster.dataplane.envoy.routes import table
 from halab.cluster.dataplane.envoy.types import CLUSTER, typed
 from halab.cluster.dataplane.ingress import CertificateOf
 from halab.cluster.dataplane.model import Certificate, Frontend
-from halab.cluster.dataplane.services import Node
+from halab.cluster.dataplane.services import MutualOf, Node
 from halab.cluster.dataplane.targets import ServiceKey, Targets
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
@@ -31,6 +31,7 @@ class World:
     gateway_classes: Mapping[str, Obj] = field(default_factory=dict)
     routes: Sequence[Obj] = ()
     certificate: CertificateOf = lambda namespace, name: None
+    mutual: MutualOf = lambda namespace, name: None
     namespace_labels: gateway.NamespaceLabels = lambda name: {}
 
 
@@ -52,7 +53,7 @@ def build(
 ) -> Plan:
     """``directory`` is where the files will be, ``default_certificate`` the PEM chain and key for hosts that bring none."""
     nodes = sorted((node for each in world.nodes if (node := Node.of(each))), key=lambda node: node.name)
-    listens, wanted = services.plan(config, world.services.values(), world.slices, nodes)
+    listens, wanted = services.plan(config, world.services.values(), world.slices, nodes, world.mutual)
     targets = Targets(config, world.services, world.slices)
     served = [each for each in world.ingresses if ingress.is_ours(each, world.ingress_classes)]
     plain, secure = ingress.frontends(served, targets, world.certificate, default_certificate)

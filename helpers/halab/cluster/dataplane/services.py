@@ -7,15 +7,16 @@ those that are terminating but still serve; where there are none of these either
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from halab.cluster.dataplane.model import Address, Backend, Cluster, Fault, Listen, Traffic
+from halab.cluster.dataplane.model import Address, Backend, Cluster, Fault, Listen, Mutual, Traffic
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
 
-FAULT, TRAFFIC = "halab.dev/fault", "halab.dev/traffic"
+FAULT, TRAFFIC, MUTUAL = "halab.dev/fault", "halab.dev/traffic", "halab.dev/mtls"
 SERVICE_NAME = "kubernetes.io/service-name"
+MutualOf = Callable[[str, str], Mutual | None]  # namespace and name of a Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,17 @@ def port_of(service: Obj, wanted: Mapping[str, object]) -> Obj | None:
 
 
 def plan(
-    config: ClusterConfig, services: Iterable[Obj], slices_of: Mapping[tuple[str, str], Sequence[Obj]], nodes: Sequence[Node]
+    config: ClusterConfig,
+    services: Iterable[Obj],
+    slices_of: Mapping[tuple[str, str], Sequence[Obj]],
+    nodes: Sequence[Node],
+    mutual_of: MutualOf = lambda namespace, name: None,
 ) -> tuple[list[Listen], list[Cluster]]:
-    """All listeners of Services and the clusters they lead to. ``slices_of`` maps (namespace, Service) to its EndpointSlices."""
+    """All listeners of Services and the clusters they lead to. ``slices_of`` maps (namespace, Service) to its EndpointSlices.
+
+    A Service annotated ``halab.dev/mtls: SECRET`` takes TLS connections of clients with a certificate of that Secret's ``ca.crt``, and no
+    others; while the Secret is not usable, it takes none at all.
+    """
     listens: list[Listen] = []
     clusters: list[Cluster] = []
     for service in services:
@@ -147,6 +156,10 @@ def plan(
         if spec.get("type") == "ExternalName" or spec.get("clusterIP") in (None, "", "None"):
             continue
         own = slices_of.get((meta["namespace"], meta["name"]), ())
+        secret = (meta.get("annotations") or {}).get(MUTUAL)
+        mutual = mutual_of(meta["namespace"], secret) if secret else None
+        if secret and mutual is None:
+            continue
         for port in spec.get("ports") or ():
             if (port.get("protocol") or "TCP") not in ("TCP", "UDP"):
                 continue
@@ -157,7 +170,7 @@ def plan(
                 _cluster_ip(config, service, port, found, nodes),
                 _node_port(service, port, found, nodes),
             ):
-                listens += listen
+                listens += [replace(each, mutual=mutual) for each in listen] if mutual else listen
                 clusters += needed
     unique = {cluster.name: cluster for cluster in clusters}
     return listens, list(unique.values())

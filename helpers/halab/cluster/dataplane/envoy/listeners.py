@@ -9,7 +9,7 @@ from halab.cluster.dataplane.envoy import faults
 from halab.cluster.dataplane.envoy.bootstrap import file_source
 from halab.cluster.dataplane.envoy.routes import table
 from halab.cluster.dataplane.envoy.types import LISTENER, extension, socket_address, typed
-from halab.cluster.dataplane.model import Address, Certificate, Frontend, Listen
+from halab.cluster.dataplane.model import Address, Certificate, Frontend, Listen, Mutual
 from halab.cluster.kube.types import Obj
 
 BUFFER_BYTES = 65536  # a connection's buffer; Envoy's 1 MB would let a few slow readers fill a small machine
@@ -51,7 +51,7 @@ def service(listen: Listen) -> Obj:
     if listen.protocol == "UDP":
         return _udp(listen)
     if not listen.local:
-        return _listener(listen.name, listen.addresses, filter_chains=[{"filters": [_service_filter(listen, listen.cluster)]}])
+        return _listener(listen.name, listen.addresses, filter_chains=[_chain(listen, listen.cluster)])
     by_cluster: dict[str, list[str]] = {}
     for source, cluster in listen.local:
         by_cluster.setdefault(cluster, []).append(source)
@@ -59,11 +59,33 @@ def service(listen: Listen) -> Obj:
         {
             "name": cluster,
             "filter_chain_match": {"source_prefix_ranges": [_range(source) for source in sources]},
-            "filters": [_service_filter(listen, cluster)],
+            **_chain(listen, cluster),
         }
         for cluster, sources in by_cluster.items()
     ]
     return _listener(listen.name, listen.addresses, filter_chains=chains)
+
+
+def _chain(listen: Listen, cluster: str) -> Obj:
+    chain: Obj = {"filters": [_service_filter(listen, cluster)]}
+    if listen.mutual is not None:
+        chain["transport_socket"] = _mutual_tls(listen.mutual)
+    return chain
+
+
+def _mutual_tls(mutual: Mutual) -> Obj:
+    """Both sides show a certificate. No ALPN: what is inside the connection is the pod's affair."""
+    return extension(
+        "envoy.transport_sockets.tls",
+        "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        require_client_certificate=True,
+        common_tls_context={
+            "tls_certificates": [
+                {"certificate_chain": {"inline_string": mutual.chain}, "private_key": {"inline_string": mutual.key}}
+            ],
+            "validation_context": {"trusted_ca": {"inline_string": mutual.authority}},
+        },
+    )
 
 
 def _range(text: str) -> Obj:
