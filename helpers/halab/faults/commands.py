@@ -13,7 +13,7 @@ import click
 
 from halab import backends
 from halab.errors import UsageError
-from halab.faults import api, engine, scenario
+from halab.faults import api, catalogue, engine, scenario
 from halab.faults.namespaces import current_namespace
 from halab.faults.records import Record
 
@@ -38,7 +38,7 @@ def list_faults(fault_name: str, name: str, as_json: bool) -> None:
     rows = api.catalogue(backend if known else None)
     running = engine.active(backend) if known else []
     if fault_name:
-        engine.find(fault_name)
+        catalogue.find(fault_name)
         rows = tuple(row for row in rows if row.name == fault_name)
         running = [record for record in running if record.fault == fault_name]
     if as_json:
@@ -111,7 +111,7 @@ def inject(
         _emit(engine.document(record))
     else:
         _show(record)
-        click.echo(f"expect: {engine.find(record.fault).expect}")
+        click.echo(f"expect: {catalogue.find(record.fault).expect}")
         click.echo(f"heal it before its time: halab fault heal {record.id}", err=True)
 
 

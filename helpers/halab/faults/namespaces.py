@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,7 +24,7 @@ def current_namespace(backend: Backend) -> str:
     return "default"
 
 
-def _context(config: dict[str, list[dict[str, dict[str, str]]]]) -> tuple[str, str]:
+def _context(config: dict[str, Any]) -> tuple[str, str]:
     """The server and the namespace of the current context."""
     current = next(each["context"] for each in config["contexts"] if each["name"] == config["current-context"])
     server = next(each["cluster"]["server"] for each in config["clusters"] if each["name"] == current["cluster"])

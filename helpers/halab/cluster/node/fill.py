@@ -64,62 +64,70 @@ def _call(name: str, *arguments: object) -> None:
 
 
 def _enter(pid: int) -> None:
+    """Into the container's namespaces and below its root. There is no /proc of ours afterwards: directories are held by descriptors."""
     mine = Path("/proc/self/ns/user").stat().st_ino
     user, mounts = (os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY) for kind in ("user", "mnt"))
+    root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY)
     if os.fstat(user).st_ino != mine:
         _call("setns", user, CLONE_NEWUSER)
     _call("setns", mounts, CLONE_NEWNS)
+    os.fchdir(root)
+    os.chroot(".")
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FILLER))
+def _copy_here(target: Path) -> None:
+    """What the current directory holds."""
+    shutil.copytree(".", target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(FILLER))
 
 
-def _mounts(path: str) -> int:
-    return sum(line.split()[4] == path for line in Path("/proc/self/mountinfo").read_text().splitlines())
+def _mounts(pid: int, path: str) -> int:
+    """How many file systems lie on ``path`` for process ``pid``."""
+    return sum(line.split()[4] == path for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
 
 
-def _fill(path: Path) -> None:
-    if not path.is_dir() or not _mounts(str(path)):
+def _fill(path: Path, mounts: int) -> None:
+    if not mounts:
         raise SystemExit(f"{path} is not a volume of the container")
-    below = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    held = Path(f"/proc/self/fd/{below}")
-    used = sum(file.lstat().st_size + 4096 for file in held.rglob("*"))
+    if mounts > 1 and (path / FILLER).exists():
+        return
+    os.chdir(path)
+    used = sum(file.lstat().st_size + 4096 for file in Path().rglob("*"))
     if used > LARGEST:
         raise SystemExit(f"{path} holds {used >> 20} MB: more than can be set aside")
-    mode = os.fstat(below).st_mode & 0o7777
+    mode = Path().stat().st_mode & 0o7777
     _call("mount", b"halab", str(path).encode(), b"tmpfs", 0, f"size={used + SPARE},mode={mode:o}".encode())
     try:
-        _copy(held, path)
+        _copy_here(path)
     except (OSError, shutil.Error) as error:
         _call("umount2", str(path).encode(), MNT_DETACH)
         raise SystemExit(f"{path}: {error}") from error
     with open(path / FILLER, "wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(b"\0" * 65536)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
+        for size in (65536, 4096):  # the last page, too
+            try:
+                while True:
+                    filler.write(b"\0" * size)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
-def _unfill(path: Path) -> None:
-    if not (path / FILLER).exists() and _mounts(str(path)) < 2:
+def _unfill(path: Path, mounts: int) -> None:
+    if mounts < 2:
         return
-    above = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    held = Path(f"/proc/self/fd/{above}")
+    os.chdir(path)
     _call("umount2", str(path).encode(), MNT_DETACH)
     for entry in list(path.iterdir()):
-        if not (held / entry.name).exists():
+        if not os.path.lexists(entry.name):  # deleted meanwhile
             with suppress(OSError):
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    _copy(held, path)
+    _copy_here(path)
 
 
 def main(action: str, pid: str, path: str) -> None:
-    _enter(int(pid))
+    mounts = _mounts(int(pid), path)
     try:
-        (_fill if action == "fill" else _unfill)(Path(path))
+        _enter(int(pid))
+        (_fill if action == "fill" else _unfill)(Path(path), mounts)
     except OSError as error:
         raise SystemExit(f"{path}: {error.strerror}") from error
 
