@@ -3,9 +3,10 @@
 import threading
 import time
 
+from halab.backends.access import Obj
 from halab.course.requests import Answer
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, describe_pods, is_ready, restarts_of, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready, restarts_of, serves, trouble_of
 
 WEB, SLOW, PORT, WANTED = "web", "slow", 80, 3
 HEALED_WITHIN = 14.0  # seconds from the hang to the restarted, ready pod

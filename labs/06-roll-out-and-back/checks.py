@@ -2,8 +2,9 @@
 
 import time
 
+from halab.backends.access import Obj
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready, serves, trouble_of
 
 NAME, CONTAINER, PORT, WANTED = "web", "app", 80, 3
 GOOD, OTHER, BAD = "halab-app:2.0", "halab-app:1.0", "halab-app:3.0"
@@ -148,11 +149,8 @@ def _wait_for_rollout(scene: Scene, timeout: float = ROLLOUT) -> bool:
 
 def _complete(deployment: Obj) -> bool:
     status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
-    return (
-        deployment["metadata"]["name"] == NAME
-        and status.get("observedGeneration") == deployment["metadata"]["generation"]
-        and status.get("updatedReplicas") == status.get("replicas") == status.get("availableReplicas") == wanted
-    )
+    current = deployment["metadata"]["name"] == NAME and status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return bool(current and status.get("updatedReplicas") == status.get("replicas") == status.get("availableReplicas") == wanted)
 
 
 def _gave_up(deployment: Obj) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from halab.traffic.availability import Availability, summarize
 from halab.traffic.record import Request, load
@@ -14,7 +14,9 @@ STOP_TIMEOUT = 10.0  # seconds a probe may take to await what is under way
 
 
 class Meter:
-    """A probe process and what it has recorded. Starts at once; ``stop`` ends it. ``heard`` is called (in a thread) for each batch read."""
+    """A probe process and what it has recorded. Starts at once; ``stop`` ends it. ``heard`` is called (in a thread) for each batch read.
+
+    With ``profile`` (requests in each second, one number a second) a recorded load is replayed, and ``rate`` and ``duration`` follow from it."""
 
     def __init__(
         self,
@@ -24,11 +26,15 @@ class Meter:
         duration: float | None = None,
         host: str = "",
         path: str = "",
+        profile: Sequence[float] = (),
         heard: Callable[[list[Request]], None] | None = None,
     ) -> None:
         command = [sys.executable, "-m", "halab.traffic.probe", url, "--rate", str(rate), "--host", host, "--path", path]
         if duration is not None:
             command += ["--duration", str(duration)]
+        if profile:
+            command += ["--profile", ",".join(f"{each:g}" for each in profile)]
+            rate = sum(profile) / len(profile)
         self.url, self.rate = url, rate
         self.requests: list[Request] = []
         self._heard = heard

@@ -4,6 +4,7 @@ Open loop: request number i is due at start + i/rate, whatever became of the oth
 loop (send, wait, send) would slow down together with what it measures and hide the very outage it should show.
 
     python -m halab.traffic.probe URL --rate 20 [--duration 10] [--host NAME] [--out FILE]
+    python -m halab.traffic.probe URL --profile 5,5,40,40,5     a recorded load: a rate for each second, then the end
 
 Writes the record (see ``record``) to standard output in batches, and to FILE too. Ends with its parent, on SIGTERM, or after the
 duration; what is under way then is still awaited (at most the time-out).
@@ -15,11 +16,13 @@ import argparse
 import asyncio
 import ctypes
 import errno
+import math
 import os
 import signal
 import ssl
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -103,10 +106,14 @@ class _Answer(asyncio.Protocol):
 class Probe:
     """Sends and records. ``out`` are binary files that each batch is written to."""
 
-    def __init__(self, target: Target, rate: float, out: list[BinaryIO], *, timeout: float = 5.0) -> None:
+    def __init__(
+        self, target: Target, rate: float, out: list[BinaryIO], *, timeout: float = 5.0, profile: Sequence[float] = ()
+    ) -> None:
         if rate <= 0:
             raise ValueError(f"the rate is in requests a second and above 0, not {rate}")
         self.target, self.rate, self.out, self.timeout = target, rate, out, timeout
+        self._due = due_times(profile)
+        self._profiled = bool(profile)
         self._request, self._context = target.request(), target.context()
         self._batch: list[Request] = []
         self._under_way: set[asyncio.Task[None]] = set()
@@ -120,15 +127,16 @@ class Probe:
         flusher = asyncio.create_task(self._flush_often())
         start, unix = loop.time(), time.time()
         number = 0
-        while not self._stopping.is_set() and (duration is None or number < duration * self.rate):
-            due = start + number / self.rate
+        while not self._stopping.is_set() and self._more(number, duration):
+            offset = self._due[number] if self._profiled else number / self.rate
+            due = start + offset
             if (wait := due - loop.time()) > 0:
                 try:
                     await asyncio.wait_for(self._stopping.wait(), wait)
                 except TimeoutError:
                     pass
                 continue
-            task = asyncio.create_task(self._one(due, unix + number / self.rate))
+            task = asyncio.create_task(self._one(due, unix + offset))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
             number += 1
@@ -138,6 +146,11 @@ class Probe:
             await asyncio.wait(self._under_way, timeout=self.timeout + 1)
         flusher.cancel()
         self._flush()
+
+    def _more(self, number: int, duration: float | None) -> bool:
+        if self._profiled:
+            return number < len(self._due)
+        return duration is None or number < duration * self.rate
 
     async def _one(self, due: float, at: float) -> None:
         loop = asyncio.get_running_loop()
@@ -179,6 +192,18 @@ class Probe:
                 file.flush()
 
 
+def due_times(profile: Sequence[float]) -> list[float]:
+    """Seconds from the start at which requests are due: within second i, ``profile[i]`` of them, evenly (fractions add up)."""
+    found: list[float] = []
+    total = 0.0
+    for second, rate in enumerate(profile):
+        if rate < 0:
+            raise ValueError(f"a rate is 0 or more requests a second, not {rate}")
+        before, total = total, total + rate
+        found += [second + (number - before) / rate for number in range(math.ceil(before), math.ceil(total))]
+    return found
+
+
 def reason(error: BaseException) -> str:
     """Why no answer came, in a few words that can be counted."""
     if isinstance(error, TimeoutError):
@@ -196,7 +221,9 @@ async def _main(options: argparse.Namespace) -> None:
     files: list[BinaryIO] = [sys.stdout.buffer]
     if options.out:
         files.append(open(options.out, "wb"))  # noqa: SIM115 - closed when the process ends, which is when the record ends
-    probe = Probe(Target.of(options.url, options.host, options.path), options.rate, files, timeout=options.timeout)
+    profile = [float(rate) for rate in options.profile.split(",")] if options.profile else []
+    target = Target.of(options.url, options.host, options.path)
+    probe = Probe(target, options.rate, files, timeout=options.timeout, profile=profile)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, probe.stop)
@@ -208,6 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("url")
     parser.add_argument("--rate", type=float, default=20.0)
     parser.add_argument("--duration", type=float)
+    parser.add_argument("--profile", default="", help="a rate for each second, separated by commas; instead of rate and duration")
     parser.add_argument("--host", default="")
     parser.add_argument("--path", default="")
     parser.add_argument("--timeout", type=float, default=5.0)
