@@ -13,12 +13,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many
 from halab.images.types import Engine
 from halab.traffic.meter import Meter
+
+if TYPE_CHECKING:
+    from halab.backends.base import Backend
+    from halab.faults.api import Handle
 
 Objects = list[Obj]
 REDIRECTS = (301, 302, 307, 308)
@@ -119,6 +123,14 @@ class Scene:
             if answer.ok or time.monotonic() > deadline:
                 return answer
             time.sleep(ASK_AGAIN)
+
+    def fault(self, name: str, target: str = "", *, duration: float = 120.0, **options: Any) -> Handle:
+        """Inject a failure of the catalogue (``halab fault list``). It heals at the end of a ``with`` block, at the latest after ``duration`` seconds."""
+        from halab.faults import api as faults
+
+        return faults.inject(
+            cast("Backend", self.reach), name, target, namespace=self.namespace, duration=duration, confirmed=True, **options
+        )
 
     def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
         """Requests for ``host``, as a browser sends them: one that is sent on from http to https goes there."""

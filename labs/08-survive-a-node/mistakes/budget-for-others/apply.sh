@@ -1,0 +1,6 @@
+#!/bin/sh
+set -eu
+cd "$(dirname "$0")/../../solution"
+kubectl apply -f web.yaml
+sed 's/app: web/app: wbe/' budget.yaml | kubectl apply -f -
+kubectl rollout status deployment/web --timeout=60s

@@ -1,0 +1,5 @@
+#!/bin/sh
+set -eu
+cd "$(dirname "$0")"
+kubectl apply -f web.yaml -f budget.yaml
+kubectl rollout status deployment/web --timeout=60s
