@@ -147,7 +147,9 @@ def _runtime_directory() -> Path:
 def _mount_points(spec: SandboxSpec) -> None:
     """A volume inside another shows in the outer one's listing, as a mount would have made it do."""
     for inner in spec.mounts:
-        outer = [mount for mount in spec.mounts if inner.target.startswith(mount.target.rstrip("/") + "/") and mount.source.is_dir()]
+        outer = [
+            mount for mount in spec.mounts if inner.target.startswith(mount.target.rstrip("/") + "/") and mount.source.is_dir()
+        ]
         if not outer:
             continue
         nearest = max(outer, key=lambda mount: len(mount.target))
@@ -248,7 +250,8 @@ def _launcher_environment(settings: str | None) -> dict[str, str] | None:
     """Without a mount namespace the launcher itself needs the shim, to find the program and its directory where the container has them."""
     if settings is None:
         return None
-    return {"LD_PRELOAD": str(programs().full_shim), "HALAB_SETTINGS": settings}
+    kept = {name: value for name, value in os.environ.items() if name.startswith("HALAB_CLUSTER")}  # whose process this is
+    return {**kept, "LD_PRELOAD": str(programs().full_shim), "HALAB_SETTINGS": settings}
 
 
 async def _start(
@@ -261,7 +264,7 @@ async def _start(
     try:
         os.write(input_fd, records(pairs))
         os.lseek(input_fd, 0, os.SEEK_SET)
-        launcher = subprocess.Popen(
+        launcher = subprocess.Popen(  # noqa: ASYNC220 - a fork and exec of half a millisecond
             [programs().launcher, str(input_fd), str(status_write)],
             stdin=stdin,
             stdout=stdout,
@@ -286,7 +289,7 @@ async def _start(
         launcher.wait()
         if pid and not monitored:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - it has ended already
         for action in clean:
             action()
         _, stage, number, subject = (error or "error launch 0 the launcher died").split(" ", 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -146,7 +146,7 @@ class SandboxSpec:
     survive: bool = False
 
 
-def settings_text(spec: SandboxSpec, *, fake_root: bool, paths: Iterator[str] = iter(())) -> str:
+def settings_text(spec: SandboxSpec, *, fake_root: bool, paths: Iterable[str] = ()) -> str:
     """The shim's settings. ``paths`` are the lines for path rewriting, where there is no mount namespace."""
     lines = []
     if spec.address:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 _PARTS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc")
 
@@ -41,17 +40,13 @@ def is_opaque(path: Path) -> bool:
 
 def remove_tree(path: Path) -> None:
     """Removes a tree that a container wrote, whatever modes it left (overlayfs' own work directory has none at all)."""
-
-    def unlock(function: Callable[..., Any], name: str, _error: Any) -> None:
-        for target in (os.path.dirname(name), name):
-            try:
-                os.chmod(target, 0o700)
-            except OSError:
-                pass
-        try:
-            shutil.rmtree(name) if os.path.isdir(name) and not os.path.islink(name) else os.unlink(name)
-        except FileNotFoundError:
-            pass
-
-    if path.exists():
-        shutil.rmtree(path, onerror=unlock)
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    for folder, names, _ in os.walk(path, onerror=None):
+        for name in names:
+            below = Path(folder, name)
+            if not below.is_symlink():
+                with suppress(OSError):
+                    below.chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)

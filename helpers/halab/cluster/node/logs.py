@@ -6,6 +6,7 @@ P marks a piece of a line that goes on in the next entry. A file that grows beyo
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -22,17 +23,30 @@ def _now() -> bytes:
     return (datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{rest:09d}Z").encode()
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _slice(path: Path, begin: int, end: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(begin)
+        return file.read(end - begin)
+
+
 class LogWriter:
     """Appends what a container writes. ``listeners`` are called when something was added (followers of the log)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "ab", buffering=0)
-        self._size = self._file.tell()
+        self._file = self._open()
+        self._size = _size(path)
         self._rest: dict[bytes, bytes] = {b"stdout": b"", b"stderr": b""}
         self.listeners: set[Callable[[], None]] = set()
         self.closed = False
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, stream: bytes, data: bytes) -> None:
         data = self._rest[stream] + data
@@ -54,11 +68,11 @@ class LogWriter:
 
     def _append(self, data: bytes) -> None:
         if self._size > MAX_BYTES:
-            self._file.close()
+            os.close(self._file)
             self.path.replace(self.path.with_suffix(self.path.suffix + ".1"))
-            self._file = open(self.path, "ab", buffering=0)
+            self._file = self._open()
             self._size = 0
-        self._file.write(data)
+        os.write(self._file, data)
         self._size += len(data)
         for listener in list(self.listeners):
             listener()
@@ -71,7 +85,7 @@ class LogWriter:
             if rest:
                 self._append(_now() + b" " + stream + b" P " + rest + b"\n")
         self.closed = True
-        self._file.close()
+        os.close(self._file)
         for listener in list(self.listeners):
             listener()
 
@@ -155,7 +169,7 @@ async def follow(path: Path, options: LogOptions, writer: LogWriter | None) -> A
         writer.listeners.add(changed.set)
     left = options.limit
     try:
-        size = path.stat().st_size if path.exists() else 0
+        size = _size(path)
         first = read(path, options)
         if first:
             yield first
@@ -165,13 +179,11 @@ async def follow(path: Path, options: LogOptions, writer: LogWriter | None) -> A
         while writer is not None and (left is None or left > 0):
             closed = writer.closed
             changed.clear()
-            current = path.stat().st_size if path.exists() else 0
+            current = _size(path)
             if current < at:
                 at = 0  # rotated
             if current > at:
-                with path.open("rb") as file:
-                    file.seek(at)
-                    data = file.read(current - at)
+                data = _slice(path, at, current)
                 at = current
                 out = bytearray()
                 for entry in data.split(b"\n")[:-1]:

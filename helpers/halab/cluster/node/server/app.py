@@ -84,7 +84,10 @@ class Server:
         self._tokens = [token for user in ("system:apiserver", "admin") if (token := tokens.get(user))]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:  # one that comes again (kubectl names each protocol so) is one list
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         try:
             if scope["path"].startswith("/halab/"):
                 await self._ailments(scope, receive, send, headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import secrets
 from contextlib import suppress
 
 from halab.cluster.node.runtime import Container, StartFailed
@@ -124,9 +125,10 @@ async def execute(container: Container, command: list[str], session: Session, *,
         try:
             process = await container.exec(command, terminal=terminal, **arguments)
         except StartFailed as error:
-            text = f"error executing command in container: failed to exec in container: failed to start exec: {error}"
-            code = 127 if "executable file not found" in str(error) or "no such file" in str(error) else 126
-            await session.finish(exit_status(code, command) | {"message": text} if code else failure(text))
+            begin = (
+                "Internal error occurred: error executing command in container: failed to exec in container: failed to start exec"
+            )
+            await session.finish(failure(f'{begin} "{secrets.token_hex(32)}": {error}: unknown'))
             return
         finally:
             for descriptor in theirs:

@@ -1,0 +1,211 @@
+"""Pods on a real node: their lives, what they see, what is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halab.cluster.kube.kinds import CONFIG_MAPS, PODS, SECRETS
+from halab.cluster.supervisor import manage
+
+from .conftest import FOREVER, Space, condition, container_status
+
+
+def processes(marker: str) -> list[int]:
+    """Processes whose command line contains ``marker``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if marker.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+async def vanished(path: Path) -> None:
+    for _ in range(200):
+        if not path.exists():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{path} is still there")
+
+
+async def test_a_pod_runs_and_its_program_sees_its_world(space: Space) -> None:
+    command = "hostname; env | grep ^WHO; cat /cfg/k; ls /var/run/secrets/kubernetes.io/serviceaccount; id -u; echo $$"
+    await space.client.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"k": "value\n"}}, space.name)
+    await space.create(
+        command=command,
+        container={
+            "env": [{"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "volumeMounts": [{"name": "c", "mountPath": "/cfg"}],
+        },
+        volumes=[{"name": "c", "configMap": {"name": "c"}}],
+        restartPolicy="Never",
+    )
+    pod = await space.until(lambda pod: pod["status"].get("phase") == "Succeeded")
+    lines = (await space.log()).splitlines()
+    assert lines[:7] == ["p", "WHO=p", "value", "ca.crt", "namespace", "token", "0"]
+    assert pod["status"]["hostIP"].startswith(space.config.addresses.prefix)
+
+
+async def test_a_killed_container_is_back_at_once_and_then_waits(space: Space) -> None:
+    marker = f"sleep 9{os.getpid()}.5"
+    await space.create(command=f"exec {marker}")
+    await space.ready()
+    begin = time.monotonic()
+    for pid in processes(marker.replace(" ", "\0")):
+        os.kill(pid, signal.SIGKILL)
+    pod = await space.until(lambda pod: container_status(pod)["restartCount"] == 1 and container_status(pod)["ready"])
+    assert time.monotonic() - begin < 2
+    assert container_status(pod)["lastState"]["terminated"]["exitCode"] == 137
+    for pid in processes(marker.replace(" ", "\0")):
+        os.kill(pid, signal.SIGKILL)
+    pod = await space.until(lambda pod: "waiting" in container_status(pod)["state"])
+    uid = pod["metadata"]["uid"]
+    assert container_status(pod)["state"]["waiting"] == {
+        "reason": "CrashLoopBackOff",
+        "message": f"back-off 10s restarting failed container=main pod=p_{space.name}({uid})",
+    }
+
+
+async def test_a_config_map_volume_follows_its_map(space: Space) -> None:
+    await space.client.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"k": "one\n"}}, space.name)
+    await space.create(
+        command="cat /cfg/k; while ! grep -q two /cfg/k; do sleep 0.05; done; cat /cfg/k",
+        container={"volumeMounts": [{"name": "c", "mountPath": "/cfg"}]},
+        volumes=[{"name": "c", "configMap": {"name": "c"}}],
+        restartPolicy="Never",
+    )
+    await space.until(lambda pod: pod["status"].get("phase") == "Running")
+    await space.client.patch(CONFIG_MAPS, "c", space.name, {"data": {"k": "two\n"}})
+    await space.until(lambda pod: pod["status"].get("phase") == "Succeeded")
+    assert await space.log() == "one\ntwo\n"
+
+
+async def test_a_volume_that_cannot_be_had_keeps_the_pod_waiting_until_it_can(space: Space) -> None:
+    await space.create(
+        container={"volumeMounts": [{"name": "s", "mountPath": "/s"}]}, volumes=[{"name": "s", "secret": {"secretName": "late"}}]
+    )
+    expected = ("FailedMount", 'MountVolume.SetUp failed for volume "s" : secret "late" not found')
+    await space.told(*expected)
+    pod = await space.client.get(PODS, "p", space.name)
+    assert container_status(pod)["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    await space.client.create(SECRETS, {"metadata": {"name": "late"}, "stringData": {"k": "v"}}, space.name)
+    await space.ready()
+
+
+async def test_the_grace_can_be_cut_short_by_a_second_deletion(space: Space) -> None:
+    await space.create(command="trap '' TERM; while :; do sleep 0.1; done", terminationGracePeriodSeconds=60)
+    await space.ready()
+    await space.client.delete(PODS, "p", space.name)
+    begin = time.monotonic()
+    await space.client.delete(PODS, "p", space.name, grace_period_seconds=1)
+    await space.gone()
+    assert time.monotonic() - begin < 8
+
+
+async def test_sidecars_end_after_the_containers_they_serve(space: Space) -> None:
+    await space.create(
+        command="trap 'echo main; sleep 0.5; exit 0' TERM; while :; do sleep 0.1; done",
+        container={"volumeMounts": [{"name": "w", "mountPath": "/w"}]},
+        initContainers=[
+            {
+                "name": name,
+                "image": "busybox:1.36",
+                "restartPolicy": "Always",
+                "command": ["sh", "-c", f"trap 'echo {name} >> /w/log; exit 0' TERM; while :; do sleep 0.05; done"],
+                "volumeMounts": [{"name": "w", "mountPath": "/w"}],
+            }
+            for name in ("first", "second")
+        ],
+        volumes=[{"name": "w", "emptyDir": {}}],
+        terminationGracePeriodSeconds=10,
+        meta={"finalizers": ["example.com/hold"]},
+    )
+    pod = await space.ready()
+    volume = (
+        space.config.node_directory(pod["spec"]["nodeName"])
+        / "pods"
+        / pod["metadata"]["uid"]
+        / "volumes/kubernetes.io~empty-dir/w"
+    )
+    await space.client.delete(PODS, "p", space.name)
+    pod = await space.until(lambda pod: "terminated" in container_status(pod)["state"])
+    assert (volume / "log").read_text() == "second\nfirst\n"
+    assert pod["status"]["phase"] == "Succeeded"
+    await space.client.patch(PODS, "p", space.name, {"metadata": {"finalizers": None}})
+    await space.gone()
+    await vanished(volume)
+
+
+async def test_a_program_over_its_memory_limit_is_oom_killed(space: Space) -> None:
+    code = "x=[]\nwhile 1: x.append(bytearray(1<<20))"
+    await space.create(
+        container={"image": "python:3.12-slim", "command": ["python3", "-c", code], "resources": {"limits": {"memory": "64Mi"}}},
+        restartPolicy="Never",
+    )
+    pod = await space.until(lambda pod: pod["status"].get("phase") == "Failed")
+    ended = container_status(pod)["state"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
+@pytest.mark.parametrize("handler", ["httpGet", "tcpSocket"])
+async def test_readiness_follows_the_server_and_liveness_restarts_it(space: Space, handler: str) -> None:
+    action: dict[str, Any] = {"port": 8080} | ({"path": "/"} if handler == "httpGet" else {})
+    probe = {handler: action, "periodSeconds": 1, "failureThreshold": 1}
+    await space.create(
+        command="mkdir -p /www; echo hi > /www/index.html; [ -e /w/again ] || { touch /w/again; timeout 2 httpd -f -p 8080 -h /www; exec sleep 60; }; exec httpd -f -p 8080 -h /www",
+        container={
+            "readinessProbe": probe,
+            "livenessProbe": {**probe, "initialDelaySeconds": 1},
+            "volumeMounts": [{"name": "w", "mountPath": "/w"}],
+        },
+        volumes=[{"name": "w", "emptyDir": {}}],
+    )
+    await space.ready()
+    pod = await space.until(lambda pod: container_status(pod)["restartCount"] == 1 and condition(pod, "Ready") == "True")
+    assert container_status(pod)["lastState"]["terminated"]["exitCode"] in (137, 143)
+    reasons = await space.events()
+    assert ("Killing", "Container main failed liveness probe, will be restarted") in reasons
+    assert any(reason == "Unhealthy" and "connect: connection refused" in message for reason, message in reasons)
+
+
+async def test_an_unknown_image_says_what_there_is(space: Space) -> None:
+    await space.create(container={"image": "nginx-typo:9"})
+    pod = await space.until(lambda pod: container_status(pod)["state"].get("waiting", {}).get("reason") == "ImagePullBackOff")
+    assert 'Back-off pulling image "nginx-typo:9": ErrImagePull: ' in container_status(pod)["state"]["waiting"]["message"]
+    assert pod["status"]["phase"] == "Pending"
+
+
+async def test_statistics_are_measured(space: Space) -> None:
+    await space.create(command="while :; do :; done")
+    await space.ready()
+    path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{space.name}/pods/p"
+    for _ in range(100):
+        status, _, body = await space.client.request("GET", path)
+        if status == 200 and json.loads(body)["containers"][0]["usage"]["cpu"] not in ("0", "0n"):
+            break
+        await asyncio.sleep(0.1)
+    usage = json.loads(body)["containers"][0]["usage"]
+    assert usage["cpu"].endswith("n")
+    assert int(usage["cpu"][:-1]) > 10_000_000
+
+
+async def test_after_the_agents_restart_its_pods_run_again(space: Space) -> None:
+    await space.create(command=f"echo up; {FOREVER}")
+    node = (await space.ready())["spec"]["nodeName"]
+    manage.component("default", f"node-agent/{node}", "restart")
+    pod = await space.until(lambda pod: container_status(pod)["restartCount"] == 1 and condition(pod, "Ready") == "True")
+    ended = container_status(pod)["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (255, "Unknown")
+    assert await space.log() == "up\n"
+    assert await space.log(previous="true") == "up\n"
