@@ -1,0 +1,4 @@
+#!/bin/sh
+set -eu
+here=$(cd "$(dirname "$0")/../../solution" && pwd)
+kubectl apply -f "$here/web.yaml" -f "$here/hpa.yaml"
