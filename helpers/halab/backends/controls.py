@@ -12,10 +12,26 @@ from halab.errors import ClusterError
 
 API = "api"  # the learner's namespace through the Kubernetes API: every backend
 NODES = "nodes"  # Node objects may be changed (cordon, drain)
-CONTAINERS = "containers"  # signals and ailments of containers, by the node's agent
-COMPONENTS = "components"  # the cluster's own processes may be stopped and started
+SIGNALS = "signals"  # a container's processes: ``container({"do": "signal", "signal": "SIGKILL"})``, SIGSTOP, SIGCONT
+AILMENTS = "ailments"  # ``{"do": "set", "crash": bool, "probes": [kinds], "slow": seconds, "restart": bool, "wake": bool}``; none set: healthy
+PROGRAMS = (
+    "programs"  # beside a container's own, within its limits: ``{"do": "run", "argv": [...], "count": n}``, ``{"do": "end"}``
+)
+DISKS = "disks"  # a volume without free space: ``{"do": "fill", "path": mountPath}``, ``{"do": "unfill", "path": ...}``
+POWER = "power"  # ``component("node/NAME", "kill")`` and ``"start"``: a node with all that runs on it
+AGENTS = "agents"  # ``component("node-agent/NAME", "pause")`` and ``"resume"``: its kubelet alone
+CUT = "cut"  # ``node(NAME, {"cut_off": bool})``: the API server and the node do not reach each other
+CLOCK = "clock"  # ``node(NAME, {"skew": seconds})``
 TRAFFIC = "traffic"  # the data plane heeds the annotation halab.dev/fault of Services
+DNS = "dns"  # so does the DNS server, of its own Service kube-system/kube-dns
 REGISTRY = "registry"  # the registry beside the cluster may be stopped
+EVERY_NODE = frozenset({SIGNALS, AILMENTS, PROGRAMS, DISKS, POWER, AGENTS, CUT, CLOCK})
+
+
+def component_power(name: str) -> str:
+    """The power to ``stop`` this component, at once and until it is told to ``start``."""
+    return f"component {name}"
+
 
 Answer = dict[str, Any]
 
@@ -48,15 +64,15 @@ class Controls(Protocol):
         ...
 
     def component(self, name: str, action: str) -> None:
-        """stop, start, kill, pause or resume ``apiserver``, ``controllers``, ``dataplane`` or ``node-agent/NAME``."""
+        """stop, start, kill, pause or resume ``apiserver``, ``controllers``, ``dataplane``, ``node/NAME`` or ``node-agent/NAME``."""
         ...
 
     def node(self, name: str, request: Answer) -> Answer:
-        """Ask the agent of a node for its part in a fault."""
+        """A node's part in a fault (see ``CUT``, ``CLOCK``)."""
         ...
 
     def container(self, node: str, namespace: str, pod: str, container: str, request: Answer) -> Answer:
-        """The same for one container."""
+        """A container's part (see ``SIGNALS``, ``AILMENTS``, ``PROGRAMS``, ``DISKS``)."""
         ...
 
     def registry(self, name: str, action: str, address: str = "") -> str:

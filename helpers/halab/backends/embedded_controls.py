@@ -26,17 +26,14 @@ class EmbeddedControls:
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
         without = set(config.without)
-        lacking = {controls.TRAFFIC} if "dataplane" in without else set()
-        lacking |= {controls.CONTAINERS, controls.NODES} if "nodes" in without else set()
-        every = {
-            controls.API,
-            controls.NODES,
-            controls.CONTAINERS,
-            controls.COMPONENTS,
-            controls.TRAFFIC,
-            controls.REGISTRY,
-        }
-        self.powers = frozenset(every - lacking)
+        powers = {controls.API, controls.REGISTRY, controls.component_power("apiserver")}
+        if "nodes" not in without:
+            powers |= controls.EVERY_NODE | {controls.NODES}
+        if "dataplane" not in without:
+            powers |= {controls.TRAFFIC, controls.DNS, controls.component_power("dataplane")}
+        if not {"controllers", "scheduler"} <= without:
+            powers.add(controls.component_power("controllers"))
+        self.powers = frozenset(powers)
 
     def records(self) -> Path:
         folder = self.config.directory / "faults"
@@ -44,7 +41,10 @@ class EmbeddedControls:
         return folder
 
     def component(self, name: str, action: str) -> None:
-        if action == "kill":
+        kind, _, node = name.partition("/")
+        if kind == "node":
+            name = f"node-agent/{node}"  # a node's containers die with its agent
+        if action in ("stop", "kill"):
             manage.component(self.config.name, name, "stop", signal_name="SIGKILL")
         else:
             manage.component(self.config.name, name, action)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from halab.backends.controls import COMPONENTS
 from halab.faults.base import Data, Fault, Options, Place, Plan
 
 
 class ComponentDown(Fault):
     """One component is killed and stays down."""
 
-    needs = frozenset({COMPONENTS})
     cluster_wide = True
     component: ClassVar[str]
 
@@ -19,7 +17,7 @@ class ComponentDown(Fault):
         return Plan((f"the process {self.component} of the cluster",), (f"component/{self.component}",), {})
 
     def inject(self, place: Place, data: Data) -> None:
-        place.controls.component(self.component, "kill")
+        place.controls.component(self.component, "stop")
 
     def heal(self, place: Place, data: Data) -> None:
         place.controls.component(self.component, "start")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from halab.backends.access import Obj
-from halab.backends.controls import API, CONTAINERS, Unreachable, Vanished
+from halab.backends.controls import Unreachable, Vanished
 from halab.errors import ClusterError, UsageError
 from halab.faults.base import Data, Fault, Option, Options, Place, Plan
 
@@ -73,7 +73,6 @@ class ContainerFault(Fault):
     """A failure of containers that their node's agent brings about. Subclasses say what to ask of it."""
 
     target = "pod"
-    needs = frozenset({API, CONTAINERS})
     options = WHICH
 
     def request(self, pod: Obj, container: Obj, options: Options) -> Data:

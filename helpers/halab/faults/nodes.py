@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from halab.backends.access import ApiError, Obj
-from halab.backends.controls import API, COMPONENTS, NODES
 from halab.errors import UsageError
 from halab.faults.base import Data, Fault, Option, Options, Place, Plan
 
@@ -56,7 +55,6 @@ class NodeFault(Fault):
     """A failure of one node as a whole."""
 
     target = "node"
-    needs = frozenset({API, NODES, COMPONENTS})
     cluster_wide = True
     options = (DETECT,)
 
@@ -69,13 +67,14 @@ class NodeFault(Fault):
 class AgentFault(NodeFault):
     """What is done to the node's agent, and undone."""
 
-    inject_action = ""
-    heal_action = ""
+    part: ClassVar[str]  # what of the node: "node" or "node-agent"
+    inject_action: ClassVar[str]
+    heal_action: ClassVar[str]
 
     def inject(self, place: Place, data: Data) -> None:
-        place.controls.component(f"node-agent/{data['node']}", self.inject_action)
+        place.controls.component(f"{self.part}/{data['node']}", self.inject_action)
         hurry(place, data["node"], float(data["detect"]))
 
     def heal(self, place: Place, data: Data) -> None:
-        place.controls.component(f"node-agent/{data['node']}", self.heal_action)
+        place.controls.component(f"{self.part}/{data['node']}", self.heal_action)
         unmark(place, data["node"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from halab.backends.access import Obj
+from halab.backends.controls import AILMENTS, API
 from halab.errors import UsageError
 from halab.faults.base import Data, Options
 from halab.faults.containers import ContainerFault
@@ -12,6 +13,7 @@ from halab.faults.containers import ContainerFault
 
 class ProbeFailing(ContainerFault):
     probe: ClassVar[str]
+    needs = frozenset({API, AILMENTS})
 
     def request(self, pod: Obj, container: Obj, options: Options) -> Data:
         if f"{self.probe}Probe" not in container:

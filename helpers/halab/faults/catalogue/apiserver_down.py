@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halab.backends.controls import component_power
 from halab.faults.components import ComponentDown
 
 
@@ -15,4 +16,5 @@ class ApiServerDown(ComponentDown):
     within = "at once"
     heals = "The API server is started; controllers and nodes come back to it within seconds."
     component = "apiserver"
+    needs = frozenset({component_power("apiserver")})
     order = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halab.backends.controls import API, CONTAINERS, NODES, Unreachable
+from halab.backends.controls import API, CLOCK, NODES, Unreachable
 from halab.faults.base import Data, Option, Options, Place, Plan
 from halab.faults.nodes import NodeFault
 
@@ -17,7 +17,7 @@ class ClockSkew(NodeFault):
     )
     within = "10 s: the next renewal of the Lease"
     heals = "The clock is right again; timestamps already written stay as they are."
-    needs = frozenset({API, NODES, CONTAINERS})
+    needs = frozenset({API, NODES, CLOCK})
     options = (Option("seconds", 3600.0, "how far ahead the clock is (negative: behind)", -1e7, 1e7),)
 
     def plan(self, place: Place, target: str, options: Options) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import API, SIGNALS
 from halab.faults.base import Data, Options
 from halab.faults.containers import ContainerFault
 
@@ -10,6 +11,7 @@ from halab.faults.containers import ContainerFault
 class ContainerHung(ContainerFault):
     name = "container-hung"
     title = "Container hung"
+    needs = frozenset({API, SIGNALS})
     does = "SIGSTOP to every process of the container: connections are accepted by the kernel, no answer comes."
     expect = (
         "Requests sent to it time out. A readiness probe takes it out of its Services, a liveness probe restarts it; without probes "

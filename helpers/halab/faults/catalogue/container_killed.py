@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import API, SIGNALS
 from halab.faults.base import Data, Options
 from halab.faults.containers import ContainerFault
 
@@ -10,6 +11,7 @@ from halab.faults.containers import ContainerFault
 class ContainerKilled(ContainerFault):
     name = "container-killed"
     title = "Container killed"
+    needs = frozenset({API, SIGNALS})
     does = "SIGKILL to every process of the container."
     expect = (
         "The container is restarted in its pod (restartCount rises, exit code 137). Requests to it are refused until it serves again; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halab.backends.controls import component_power
 from halab.faults.components import ComponentDown
 
 
@@ -16,3 +17,4 @@ class ControllersDown(ComponentDown):
     within = "at once"
     heals = "They are started and catch up."
     component = "controllers"
+    needs = frozenset({component_power("controllers")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import API, PROGRAMS
 from halab.faults.base import Data, Option, Options
 from halab.faults.containers import WHICH, ContainerFault
 
@@ -12,6 +13,7 @@ PROGRAM = ["sh", "-c", "while :; do :; done"]
 class CpuBurn(ContainerFault):
     name = "cpu-burn"
     title = "CPU burn"
+    needs = frozenset({API, PROGRAMS})
     does = "Endless loops run inside the container, beside its program."
     expect = (
         "kubectl top shows it; a HorizontalPodAutoscaler adds replicas; with a CPU limit the container is throttled and answers "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import AILMENTS, API
 from halab.faults.base import Data, Options
 from halab.faults.containers import ContainerFault
 
@@ -10,6 +11,7 @@ from halab.faults.containers import ContainerFault
 class CrashLoop(ContainerFault):
     name = "crash-loop"
     title = "Crash loop"
+    needs = frozenset({API, AILMENTS})
     does = "The container is killed, and killed again at each of its starts."
     expect = "CrashLoopBackOff: the pod is not ready, its Services leave it out, kubelet waits longer before each further start."
     within = "a second or two"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halab.backends.controls import component_power
 from halab.faults.components import ComponentDown
 
 
@@ -13,3 +14,4 @@ class DataPlaneDown(ComponentDown):
     within = "at once"
     heals = "It is started with the routes of this moment."
     component = "dataplane"
+    needs = frozenset({component_power("dataplane")})

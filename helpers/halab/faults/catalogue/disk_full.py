@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import API, DISKS
 from halab.errors import UsageError
 from halab.faults.base import Data, Option, Options
 from halab.faults.containers import WHICH, ContainerFault
@@ -13,6 +14,7 @@ PROJECTED = ("configMap", "secret", "downwardAPI", "projected")
 class DiskFull(ContainerFault):
     name = "disk-full"
     title = "Full disk in a volume"
+    needs = frozenset({API, DISKS})
     does = (
         "The container sees its volume on a file system of its own that is full: what was there is there, and a file named "
         "halab-fills-this-disk takes the rest. Your machine's disk is not touched."

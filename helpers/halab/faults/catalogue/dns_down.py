@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halab.backends.controls import API, TRAFFIC
+from halab.backends.controls import API, DNS
 from halab.faults.base import Data, Fault, Option, Options, Place, Plan
 from halab.faults.services import annotate, restore, service_plan
 
@@ -16,7 +16,7 @@ class DnsDown(Fault):
     )
     within = "at once for names that nobody has in a cache"
     heals = "Questions are answered again."
-    needs = frozenset({API, TRAFFIC})
+    needs = frozenset({API, DNS})
     cluster_wide = True
     options = (Option("percent", 100.0, "of how many questions", 0.01, 100),)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import API, PROGRAMS
 from halab.errors import UsageError
 from halab.faults.base import Data, Option, Options
 from halab.faults.containers import WHICH, ContainerFault
@@ -17,6 +18,7 @@ PROGRAM = (
 class MemoryGrowth(ContainerFault):
     name = "memory-growth"
     title = "Memory growth to OOM"
+    needs = frozenset({API, PROGRAMS})
     does = "A program inside the container keeps more and more memory."
     expect = (
         "At its memory limit the container is killed (OOMKilled, exit code 137) and restarted; requests to it fail meanwhile."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halab.backends.controls import AGENTS, API, NODES
 from halab.faults.nodes import AgentFault
 
 
@@ -16,5 +17,7 @@ class NodeAgentStopped(AgentFault):
     within = "40 s (or detect=) until Kubernetes notices"
     heals = "The agent goes on, and finds what changed meanwhile."
     duration = 120.0
+    needs = frozenset({API, NODES, AGENTS})
+    part = "node-agent"
     inject_action = "pause"
     heal_action = "resume"

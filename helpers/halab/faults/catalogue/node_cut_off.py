@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from halab.backends.controls import API, CONTAINERS, NODES, Unreachable
+from halab.backends.controls import API, CUT, NODES, Unreachable
 from halab.faults.base import Data, Place
 from halab.faults.nodes import NodeFault, hurry, unmark
 
@@ -17,7 +17,7 @@ class NodeCutOff(NodeFault):
     )
     within = "40 s (or detect=) until Kubernetes notices"
     heals = "The node connects again, reports, and ends what was deleted meanwhile."
-    needs = frozenset({API, NODES, CONTAINERS})
+    needs = frozenset({API, NODES, CUT})
     duration = 120.0
 
     def inject(self, place: Place, data: Data) -> None:

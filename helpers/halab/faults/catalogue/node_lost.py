@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from halab.backends.controls import API, NODES, POWER
 from halab.faults.nodes import AgentFault
 
 
@@ -16,5 +17,7 @@ class NodeLost(AgentFault):
     within = "at once for users; 40 s (or detect=) until Kubernetes notices"
     heals = "The node starts again: it registers, and runs the pods that are still its own."
     duration = 120.0
+    needs = frozenset({API, NODES, POWER})
+    part = "node"
     inject_action = "kill"
     heal_action = "start"

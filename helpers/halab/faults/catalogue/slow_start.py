@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.backends.access import Obj
+from halab.backends.controls import AILMENTS, API
 from halab.faults.base import Data, Option, Options
 from halab.faults.containers import WHICH, ContainerFault
 
@@ -10,6 +11,7 @@ from halab.faults.containers import WHICH, ContainerFault
 class SlowStart(ContainerFault):
     name = "slow-start"
     title = "Slow start"
+    needs = frozenset({API, AILMENTS})
     does = "The container is restarted, and does nothing for the first seconds of this and every further start."
     expect = (
         "Without a readiness or startup probe users are sent to it before it serves; with one they wait for nobody. "
