@@ -1,4 +1,4 @@
-"""The front door for notebooks, widgets and checks: ``catalogue``, ``preview``, ``inject``, ``heal``, ``heal_all``, ``active``.
+"""The front door for notebooks, widgets and checks: ``catalogue``, ``preview``, ``inject``, ``heal``, ``heal_all``, ``active``, ``history``.
 
 Everything is a plain dataclass; what was injected from here is also healed when this process ends.
 """
@@ -155,6 +155,24 @@ def heal_all(backend: Backend) -> tuple[Injection, ...]:
 
 def active(backend: Backend) -> tuple[Injection, ...]:
     return tuple(injection(record) for record in engine.active(backend))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something of the past: ``event`` is ``injected`` or ``healed``, ``at`` a Unix time."""
+
+    at: float
+    event: str
+    id: str
+    fault: str
+    namespace: str
+    target: str
+    hits: tuple[str, ...]
+
+
+def history(backend: Backend, since: float = 0.0) -> tuple[Event, ...]:
+    """What was injected and what healed since then, in order: for a timeline."""
+    return tuple(Event(**{**event, "hits": tuple(event["hits"])}) for event in engine.past(backend, since))
 
 
 def injection(record: Record) -> Injection:

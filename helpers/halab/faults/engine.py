@@ -17,7 +17,7 @@ from halab.errors import ClusterError, HalabError, MachineError, UsageError
 from halab.faults import guard
 from halab.faults.base import LONGEST, Fault, Options, Place, Plan
 from halab.faults.catalogue import find
-from halab.faults.records import Record, load, load_all, locked, path_of, save
+from halab.faults.records import Record, history, load, load_all, locked, path_of, remember, save
 
 
 @contextmanager
@@ -119,6 +119,7 @@ def inject(
             raise
         record.state = "active"
         save(folder, record)
+        remember(folder, record, "injected", time.time())
     return record
 
 
@@ -186,6 +187,7 @@ def _heal(backend: Backend, folder: Path, record: Record) -> None:
         record.error = str(error)
         save(folder, record)
         raise
+    remember(folder, record, "healed", time.time())
     path_of(folder, record.id).unlink(missing_ok=True)
     guard.end(record.guard)
 
@@ -231,6 +233,11 @@ def active(backend: Backend) -> list[Record]:
             overdue(backend, folder)
         found = load_all(folder)
     return found
+
+
+def past(backend: Backend, since: float = 0.0) -> list[dict[str, Any]]:
+    """What was injected and healed since then (Unix time): ``{"at", "event": injected or healed, "id", "fault", "namespace", "target", "hits"}``."""
+    return history(backend.controls().records(), since)
 
 
 def document(record: Record) -> dict[str, Any]:

@@ -9,12 +9,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 LOCK = "lock"
+HISTORY = "history.jsonl"
+HISTORY_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -80,3 +82,25 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def remember(folder: Path, record: Record, event: str, at: float) -> None:
+    """Append to the history what was injected and what healed: the timeline of a lab shows it beside pods and requests."""
+    line = {"at": at, "event": event, "id": record.id, "fault": record.fault, "namespace": record.namespace}
+    path = folder / HISTORY
+    with suppress(OSError):
+        if path.stat().st_size > HISTORY_BYTES:
+            path.replace(path.with_suffix(".old"))
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), "w") as out:
+        out.write(json.dumps({**line, "target": record.target, "hits": record.hits}) + "\n")
+
+
+def history(folder: Path, since: float = 0.0) -> list[dict[str, Any]]:
+    """The events ``injected`` and ``healed`` from ``since`` (Unix time) on; a line that was cut short is passed over."""
+    found: list[dict[str, Any]] = []
+    for name in (f"{Path(HISTORY).stem}.old", HISTORY):
+        with suppress(OSError):
+            for line in (folder / name).read_text().splitlines():
+                with suppress(ValueError):
+                    found.append(json.loads(line))
+    return [event for event in found if event["at"] >= since]
