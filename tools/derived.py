@@ -31,5 +31,6 @@ DERIVED = (
     Derived("binder/environment.yml", tool("binder.py", "write"), tool("binder.py", "check")),
     Derived("cluster/kube/definitions.json", None, tool("kube_definitions.py", "--check")),
     Derived("widgets/vendor", None, tool("vendor.py", "verify")),
+    Derived("docs/fidelity.md", tool("fidelity.py", "write"), tool("fidelity.py", "check")),
     Derived("notebooks", tool("notebooks.py", "build"), tool("notebooks.py", "verify")),
 )

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from halab import backends
+from halab.badge import Badge, badge
 from halab.course import catalog, predictions, requests, stage
 from halab.course.progress import progress_of
 from halab.course.results import Passed, Result
@@ -70,6 +71,10 @@ class LabSession:
         from halab.widgets.topology import Topology
 
         return Topology(self.scene.api, self.namespace, lambda: self.backend.summary().name)
+
+    def badge(self, what: str) -> Badge:
+        """How true to Kubernetes ``what`` is on this cluster, as a small mark: ``lab.badge("NetworkPolicy")``. Raises UsageError for an unknown name."""
+        return badge(what, embedded=self.summary.backend == "embedded")
 
     def traffic(self, target: str = "", *, rate: float = 20.0, host: str = "", path: str = "/") -> TrafficMeter:
         """A meter that sends ``rate`` requests a second to ``target`` (as in ``url``) and shows how many got an answer, how fast, and from whom."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "up": ("halab.cli.cluster:up", "Bring the cluster up and wait until its nodes are Ready."),
     "down": ("halab.cli.cluster:down", "Stop the cluster (--purge: forget it)."),
     "status": ("halab.cli.cluster:status", "Show the cluster, its nodes and its memory."),
+    "fidelity": ("halab.cli.fidelity:fidelity", "Say what differs from a real Kubernetes."),
     "doctor": ("halab.cli.doctor:doctor", "Say what this machine can do, and what to type where it cannot."),
     "kubeconfig": ("halab.cli.cluster:kubeconfig", "Print the path of the cluster's kubeconfig."),
     "env": ("halab.cli.cluster:env", 'Print shell exports: eval "$(halab env)"'),

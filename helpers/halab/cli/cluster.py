@@ -7,6 +7,7 @@ import time
 
 import click
 
+from halab import fidelity
 from halab.cli.output import emit, progress, say
 from halab.cluster.supervisor import layout, manage
 from halab.errors import ClusterError
@@ -86,6 +87,7 @@ def status(name: str, as_json: bool) -> None:
     click.echo(f"  ingress     http://{found.config.addresses.ingress}:{found.config.port(80)}")
     click.echo(f"  kubeconfig  {found.config.kubeconfig}")
     click.echo(f"  memory      {found.memory_mb:.0f} MB, up for {found.up_seconds:.0f} s")
+    click.echo(f"  fidelity    {fidelity.summary()}: halab fidelity")
     for node in found.nodes:
         click.echo(f"  {node.name:<11} {node.address:<15} {'Ready' if node.ready else 'NotReady'}")
     for one in found.components:

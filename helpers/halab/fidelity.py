@@ -1,0 +1,164 @@
+"""The one place that says where the embedded cluster differs from a real Kubernetes. Pure data.
+
+``docs/fidelity.md`` is written from it, ``halab status`` counts it, ``halab fidelity`` prints it, and notebooks show a row as a badge
+(``lab.badge("NetworkPolicy")``). What is not named here is meant to be as in Kubernetes: where it is not, that is a bug.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from halab.errors import UsageError
+
+DOCS = "https://kubernetes.io/docs/"
+
+
+class Level(StrEnum):
+    """``real``: the thing itself, with its limits told. ``simulated``: same behaviour by other means. ``not enforced``: accepted, stored,
+    shown, without effect. ``absent``: refused or not there."""
+
+    REAL = "real"
+    SIMULATED = "simulated"
+    NOT_ENFORCED = "not enforced"
+    ABSENT = "absent"
+
+
+SIGNS = {Level.REAL: "●", Level.SIMULATED: "◐", Level.NOT_ENFORCED: "○", Level.ABSENT: "✕"}
+"""A shape for each level, so that no badge is told by its colour alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``what`` is the key (unique, as learners call it); ``difference`` one or two sentences; ``link`` where Kubernetes describes the real thing."""
+
+    area: str
+    what: str
+    level: Level
+    difference: str
+    link: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+R, S, N, A = Level.REAL, Level.SIMULATED, Level.NOT_ENFORCED, Level.ABSENT
+
+TABLE: tuple[Row, ...] = (
+    # Machine and nodes
+    Row("Nodes", "Node", S, "Every node is an agent process on this one machine; losing one is real for its pods, not for the hardware. All report "
+        "the capacity of the whole machine.", DOCS + "concepts/architecture/nodes/"),
+    Row("Nodes", "Node heartbeats", R, "A node is lost after its Lease's duration, 40 s; Kubernetes' default is now 50 s.",
+        DOCS + "reference/node/node-status/#heartbeats"),
+    Row("Nodes", "Pod garbage collection", R, "Pods of a deleted node are collected after 10 s (Kubernetes: 40 s).",
+        DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-garbage-collection"),
+    # Containers
+    Row("Pods", "Container isolation", S, "A container is a process of this machine. Where user namespaces or root allow it, it has its own mount, "
+        "pid and host name namespaces. Elsewhere paths are rewritten by a preloaded library (sandbox mode `none`) and processes see each other; "
+        "static programs then escape it.", DOCS + "concepts/containers/"),
+    Row("Pods", "Pod network", S, "A pod has a loopback address of its own (127.c.n.m) and no network namespace: it can also reach other ports of "
+        "this machine, and no pod has an interface to itself.", DOCS + "concepts/cluster-administration/networking/"),
+    Row("Pods", "Low ports", S, "Where this machine does not let users bind ports below 1024, they are moved up by a fixed distance; programs inside "
+        "pods do not notice, requests from outside use the port that halab prints.", DOCS + "concepts/services-networking/service/"),
+    Row("Pods", "CPU limits", S, "Enforced by the kernel only where the agent may write to a cpu cgroup; elsewhere not at all. Use is always measured, "
+        "so autoscaling follows the truth.", DOCS + "concepts/configuration/manage-resources-containers/"),
+    Row("Pods", "Memory limits", S, "Enforced by the kernel where the agent may write to a memory cgroup; elsewhere the agent watches a container's "
+        "memory and ends it as OOMKilled, a moment later than a kernel would.", DOCS + "concepts/configuration/manage-resources-containers/"),
+    Row("Pods", "securityContext", S, "runAsUser, capabilities, readOnlyRootFilesystem and allowPrivilegeEscalation act where namespaces are there; in "
+        "sandbox mode `none` they do not. runAsNonRoot is always checked.", DOCS + "tasks/configure-pod-container/security-context/"),
+    Row("Pods", "seccomp, AppArmor, SELinux", N, "Accepted and shown; no profile is loaded.", DOCS + "tutorials/security/seccomp/"),
+    Row("Pods", "Termination grace", S, "A lone process 1 that cannot hear its stop signal and has no socket is killed at once instead of after its "
+        "grace period, with the same exit code 137.", DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-termination"),
+    Row("Pods", "Dynamic resource allocation", A, "resource.k8s.io and pod groups are not served.",
+        DOCS + "concepts/scheduling-eviction/dynamic-resource-allocation/"),
+    # Images
+    Row("Images", "Base images", S, "nginx, busybox, ubuntu, python and other bases borrow this machine's programs under the image's name, so a tag does not "
+        "choose a version; nothing is pulled from the internet. What cannot be provided is ErrImagePull.", DOCS + "concepts/containers/images/"),
+    Row("Images", "docker build without Docker", S, "The embedded builder writes genuine OCI images layer by layer; package installations in RUN "
+        "borrow this machine's packages where there is no network.", "https://docs.docker.com/reference/dockerfile/"),
+    # Network
+    Row("Network", "NetworkPolicy", N, "Accepted and shown; connections are not filtered.", DOCS + "concepts/services-networking/network-policies/"),
+    Row("Network", "Service", S, "Envoy carries the connections: a pod sees the data plane's address (127.c.0.2) as its client; endpoints take turns "
+        "instead of being chosen at random; TCP only, but for the cluster's DNS.", DOCS + "concepts/services-networking/service/"),
+    Row("Network", "Connection refused", S, "Envoy accepts a connection before it dials a pod: where a pod does not listen, a client's connection is closed "
+        "rather than refused. A Service without endpoints refuses, as it should.", DOCS + "reference/networking/virtual-ips/"),
+    Row("Network", "LoadBalancer", A, "There is no load balancer outside the cluster: a Service of this type works by its ClusterIP and node ports, "
+        "and its external address stays <pending>.",
+        DOCS + "concepts/services-networking/service/#loadbalancer"),
+    Row("Network", "EndpointSlice mirroring", A, "Endpoints written by hand are not mirrored; write EndpointSlices.",
+        DOCS + "concepts/services-networking/service/#endpointslice-mirroring"),
+    # Storage
+    Row("Storage", "PersistentVolume", S, "Volumes are directories of this machine, made by the class `standard`; they outlive pods and nodes' agents and can be "
+        "mounted on every node of the same machine.", DOCS + "concepts/storage/persistent-volumes/"),
+    Row("Storage", "Volume size", N, "A volume or emptyDir may grow beyond its size; the disk is the limit.", DOCS + "concepts/storage/volumes/"),
+    Row("Storage", "CSI", A, "No CSI drivers, snapshots or per-node volume limits.", DOCS + "concepts/storage/volumes/#csi"),
+    # API
+    Row("API", "CEL rules", N, "x-kubernetes-validations of custom resources and ValidatingAdmissionPolicies are stored, not evaluated.",
+        DOCS + "reference/using-api/cel/"),
+    Row("API", "Admission webhooks", N, "Webhook configurations are stored and never called; mutating admission policies are not served.",
+        DOCS + "reference/access-authn-authz/extensible-admission-controllers/"),
+    Row("API", "Aggregated API servers", N, "APIServices of other servers are stored and not proxied to; metrics.k8s.io is built in.",
+        DOCS + "concepts/extend-kubernetes/api-extension/apiserver-aggregation/"),
+    Row("API", "Protobuf", S, "Request bodies in protobuf are accepted, answers are always JSON.",
+        DOCS + "reference/using-api/api-concepts/#protobuf-encoding"),
+    Row("API", "Priority and fairness", A, "flowcontrol.apiserver.k8s.io is not served and requests are not queued by flow.",
+        DOCS + "concepts/cluster-administration/flow-control/"),
+    Row("API", "CertificateSigningRequest", A, "certificates.k8s.io is not served; tokens are the only credentials.",
+        DOCS + "reference/access-authn-authz/certificate-signing-requests/"),
+    Row("API", "Immutable field messages", S, "A 422 about an immutable spec shows a difference that resembles Go's cmp.Diff without equalling it everywhere.",
+        DOCS + "reference/using-api/api-concepts/"),
+    # Controllers
+    Row("Controllers", "HorizontalPodAutoscaler", R, "Looks every 5 s instead of 15. Resource metrics only: no custom, object or external metrics.",
+        DOCS + "tasks/run-application/horizontal-pod-autoscale/"),
+    Row("Controllers", "ReplicationController", N, "Stored without a controller; use a Deployment or a ReplicaSet.",
+        DOCS + "concepts/workloads/controllers/replicationcontroller/"),
+    Row("Controllers", "Leader election", R, "Controllers and scheduler share one process and renew their Leases every 5 s (Kubernetes: 2 s).",
+        DOCS + "concepts/architecture/leases/"),
+)  # fmt: skip
+
+
+def find(what: str) -> Row:
+    """The row called ``what``, whatever its case; raises UsageError naming the ones there are."""
+    for row in TABLE:
+        if row.what.lower() == what.lower():
+            return row
+    raise UsageError(f"fidelity of {what!r}", "is not told in the table", "one of: " + ", ".join(row.what for row in TABLE))
+
+
+def counts() -> dict[Level, int]:
+    """How many rows each level has, in the order of the levels."""
+    return {level: sum(row.level is level for row in TABLE) for level in Level}
+
+
+def summary() -> str:
+    """One line: how many rows differ, and by which level."""
+    return ", ".join(f"{number} {level}" for level, number in counts().items())
+
+
+def markdown() -> str:
+    """``docs/fidelity.md``."""
+    lines = [
+        "# What differs from a real Kubernetes",
+        "",
+        "<!-- Written from helpers/halab/fidelity.py by tools/fidelity.py (make build). -->",
+        "",
+        "The embedded cluster behaves like Kubernetes 1.34, except for what this table says. The same table is printed by `halab fidelity`, and",
+        "notebooks show its rows as badges where a learner meets them. On the backends `kind` and `existing` nothing of it applies.",
+        "",
+        *(f"- {SIGNS[level]} **{level}**: {text}" for level, text in MEANINGS.items()),
+    ]
+    for area in dict.fromkeys(row.area for row in TABLE):
+        lines += ["", f"## {area}", "", "| what | level | what differs |", "| --- | --- | --- |"]
+        for row in TABLE:
+            if row.area == area:
+                name = f"[{row.what}]({row.link})" if row.link else row.what
+                lines.append(f"| {name} | {SIGNS[row.level]} {row.level} | {row.difference} |")
+    return "\n".join(lines) + "\n"
+
+
+MEANINGS = {
+    Level.REAL: "the thing itself, with other numbers or limits",
+    Level.SIMULATED: "the same behaviour by other means",
+    Level.NOT_ENFORCED: "accepted, stored and shown, without effect",
+    Level.ABSENT: "not there",
+}
