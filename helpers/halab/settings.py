@@ -102,6 +102,11 @@ class ClusterConfig:
         return Addresses(self.number)
 
     @property
+    def published(self) -> str:
+        """Where Ingresses and Gateways are said to be found, if that is not where the data plane listens."""
+        return ""
+
+    @property
     def server(self) -> str:
         return f"https://{self.addresses.api}:{API_PORT}"
 
@@ -136,12 +141,21 @@ class ClusterConfig:
         """Logs of the components: ``apiserver.log``, ``controllers.log``, ``node-NAME.log``, ``envoy.log`` ..."""
         return self.directory / "logs"
 
+    @property
+    def policies(self) -> Path:
+        """Tables of who may connect where (NetworkPolicy), a file for each limited pod's address; every container is shown them."""
+        return self.directory / "policies"
+
     def node_directory(self, node: str) -> Path:
         return self.directory / "nodes" / node
 
     def port(self, port: int) -> int:
         """The port really bound for Kubernetes' ``port`` on this machine."""
         return port + self.port_shift if port < 1024 else port
+
+    def public_port(self, port: int) -> int:
+        """The port at which users find the data plane's ``port``: what redirects name."""
+        return self.port(port)
 
     def dump(self) -> str:
         return json.dumps(asdict(self) | {"directory": str(self.directory), "images": str(self.images)}, indent=1)

@@ -40,6 +40,9 @@ class Backend(Protocol):
 
     def kubeconfig(self) -> Path: ...
 
+    def namespace(self, wanted: str) -> str:
+        """Where a lab that would like the namespace ``wanted`` is played: there, or in the one that the learner was given."""
+
     def provide_image(self, reference: str, folder: Path, report: Report) -> None:
         """Make ``reference`` available to every node, building it from ``folder``'s Dockerfile if it is not."""
 

@@ -42,7 +42,9 @@ def read(name: str) -> Choice | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise ClusterError(f"cluster {name}", f"{path} cannot be read ({error})", f"remove {path.parent} and run: halab up") from error
+        raise ClusterError(
+            f"cluster {name}", f"{path} cannot be read ({error})", f"remove {path.parent} and run: halab up"
+        ) from error
 
 
 def write(name: str, choice: Choice) -> None:

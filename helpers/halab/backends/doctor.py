@@ -15,27 +15,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from halab.backends import preflight
+from halab.backends.findings import Finding, Level
 from halab.cluster.supervisor import manage
 from halab.errors import HalabError
 from halab.settings import Addresses, halab_home
 
-Level = Literal["ok", "warn", "fail"]
 SERVER_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
-CAP_SYS_RESOURCE = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``subject`` is what was looked at, ``fact`` what was found, ``remedy`` what to do (empty when all is well)."""
-
-    subject: str
-    level: Level
-    fact: str
-    remedy: str = ""
 
 
 def findings() -> Iterator[Finding]:
@@ -163,21 +151,12 @@ def _envoy() -> Iterator[Finding]:
 
 
 def _docker() -> Iterator[Finding]:
+    """Docker and kind: nothing of the course needs them, so what is wrong with them is never worse than a warning."""
     if shutil.which("docker") is None:
         yield Finding("docker", "ok", "not here, and not needed")
         return
-    done = subprocess.run(
-        ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=20, check=False
-    )
-    if done.returncode:
-        yield Finding("docker", "ok", "the command is here, no engine answers it; not needed")
-        return
-    bounding = re.search(r"^CapBnd:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-    if bounding and not int(bounding[1], 16) >> CAP_SYS_RESOURCE & 1:
-        fact = f"engine {done.stdout.strip()}; privileged containers (kind's nodes) will fail: unable to apply caps (CAP_SYS_RESOURCE is missing)"
-        yield Finding("docker", "warn", fact, "use the embedded cluster: halab up")
-    else:
-        yield Finding("docker", "ok", f"engine {done.stdout.strip()}")
+    for found in preflight.kind_findings():
+        yield Finding(found.subject, "warn" if found.level == "fail" else found.level, found.fact, found.remedy)
 
 
 def _clusters() -> Iterator[Finding]:

@@ -36,7 +36,7 @@ class Embedded:
         return Summary(self.name, "embedded", found.state, len(found.nodes))
 
     def features(self) -> frozenset[str]:
-        return frozenset({"ingress", "gateway", "mesh"} if "dataplane" not in self._config().without else set())
+        return frozenset({"ingress", "gateway", "mesh", "networkpolicy"} if "dataplane" not in self._config().without else set())
 
     def _config(self) -> ClusterConfig:
         if self._known is None:
@@ -52,6 +52,9 @@ class Embedded:
 
     def kubeconfig(self) -> Path:
         return self._config().kubeconfig
+
+    def namespace(self, wanted: str) -> str:
+        return wanted
 
     def provide_image(self, reference: str, folder: Path, report: Report) -> None:
         engine = self.images()

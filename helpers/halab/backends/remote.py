@@ -50,7 +50,9 @@ class Remote:
     def service(self, namespace: str, name: str, port: int) -> Address:
         found = self._get("services", name, namespace)
         if (found["spec"].get("clusterIP") or "None") == "None":
-            raise ClusterError(f"service {namespace}/{name}", "has no address of its own (it is headless)", "ask its pods instead")
+            raise ClusterError(
+                f"service {namespace}/{name}", "has no address of its own (it is headless)", "ask its pods instead"
+            )
         wanted = next((item for item in found["spec"].get("ports") or () if item["port"] == port), None)
         if wanted is None:
             have = ", ".join(str(item["port"]) for item in found["spec"].get("ports") or ())
@@ -83,7 +85,9 @@ class Remote:
         try:
             found = self.api().find("services", GATEWAY_SERVICE, GATEWAY_NAMESPACE)
         except ApiError as error:
-            raise ClusterError(f"cluster {self.name}", f"its gateway cannot be looked at: {error}", "halab up --ingress HOST:PORT") from error
+            raise ClusterError(
+                f"cluster {self.name}", f"its gateway cannot be looked at: {error}", "halab up --ingress HOST:PORT"
+            ) from error
         if found is None:
             fact = "has no gateway of halab's, and no other address for Ingress is known"
             raise ClusterError(f"cluster {self.name}", fact, "halab up --gateway installs one; --ingress HOST:PORT names another")

@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": ("halab.cli.doctor:doctor", "Say what this machine can do, and what to type where it cannot."),
     "kubeconfig": ("halab.cli.cluster:kubeconfig", "Print the path of the cluster's kubeconfig."),
     "env": ("halab.cli.cluster:env", 'Print shell exports: eval "$(halab env)"'),
+    "role": ("halab.cli.cluster:role", "Print the least rights that a learner needs on somebody's cluster."),
     "lab": ("halab.cli.lab:lab", "Open JupyterLab on the course, with the cluster up."),
     "course": ("halab.cli.course:course", "Run the solved notebooks headless, with a report."),
     "labs": ("halab.cli.course:labs", "List the labs and how far you are."),

@@ -1,20 +1,27 @@
-"""up, down, status, kubeconfig, env."""
+"""up, down, status, kubeconfig, env, role."""
 
 from __future__ import annotations
 
 import shlex
 import time
+from pathlib import Path
+from typing import Any
 
 import click
 
 from halab import fidelity
+from halab.backends import choice
 from halab.cli.output import emit, progress, say
 from halab.cluster.supervisor import layout, manage
-from halab.errors import ClusterError
+from halab.errors import ClusterError, UsageError
 from halab.settings import ClusterConfig
 
 name_option = click.option("--name", default="default", envvar="HALAB_CLUSTER", show_default=True, help="Which cluster.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+ONLY = {  # options of `up` that one backend alone understands
+    choice.KIND: ("control_planes", "image", "http", "https"),
+    choice.EXISTING: ("kubeconfig", "context", "namespace", "ingress", "load"),
+}
 
 
 def document(status: manage.Status) -> dict[str, object]:
@@ -44,12 +51,39 @@ def document(status: manage.Status) -> dict[str, object]:
 
 @click.command()
 @name_option
+@click.option(
+    "--backend", type=click.Choice(choice.BACKENDS), help="What makes the cluster  [default: what it is, embedded for a new one]"
+)
 @click.option("--nodes", type=click.IntRange(1, 60), help="How many nodes  [default: those it has, 3 for a new cluster]")
 @click.option("--without", multiple=True, type=click.Choice(["controllers", "scheduler", "nodes", "dataplane"]), hidden=True)
+@click.option("--control-planes", type=click.Choice(["1", "3"]), help="kind: how many control planes.")
+@click.option("--node-image", "image", help="kind: another node image, by digest  [default: $HALAB_KIND_IMAGE or the pinned one]")
+@click.option(
+    "--http-port", "http", type=click.IntRange(1, 65535), help="kind: this machine's port for Ingress  [default: free, from 8080]"
+)
+@click.option("--https-port", "https", type=click.IntRange(1, 65535), help="kind: the same for TLS  [default: free, from 8443]")
+@click.option("--kubeconfig", type=click.Path(exists=True, dir_okay=False), help="existing: the kubeconfig  [default: kubectl's]")
+@click.option("--context", help="existing: its context  [default: the current one]")
+@click.option("--namespace", help="existing: your namespace, given or to be created  [default: halab-USER]")
+@click.option("--ingress", help="existing: where its Ingress controller is reached, HOST:PORT[:TLSPORT].")
+@click.option("--load", help="existing: a command that brings {archive} to its nodes, or none.")
+@click.option(
+    "--gateway/--no-gateway", default=None, help="kind, existing: deploy halab's own gateway for Ingress and Gateway API."
+)
 @json_option
-def up(name: str, nodes: int | None, without: tuple[str, ...], as_json: bool) -> None:
+def up(name: str, backend: str | None, nodes: int | None, without: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Bring the cluster up and wait until its nodes are Ready."""
     began = time.monotonic()
+    chosen = _backend(name, backend)
+    given = {key: value for key, value in options.items() if value is not None}
+    for other, keys in ONLY.items():
+        if other != chosen and (stray := next((key for key in keys if key in given), "")):
+            raise UsageError(f"--{stray.replace('_', '-')}", f"is an option of the {other} backend", f"say --backend {other}")
+    if chosen != choice.EMBEDDED:
+        from halab.cli.backends import up_other
+
+        up_other(name, chosen, {"nodes": nodes, **given} if chosen == choice.KIND else given, as_json)
+        return
     with progress() as shown:
         status = manage.up(name, nodes=nodes, without=without, report=shown.step)
     took = time.monotonic() - began
@@ -62,11 +96,34 @@ def up(name: str, nodes: int | None, without: tuple[str, ...], as_json: bool) ->
         )
 
 
+def _backend(name: str, wanted: str | None) -> str:
+    """The backend that ``name`` is, or becomes. One name is never two clusters."""
+    known = choice.read(name)
+    if wanted == choice.AUTO:
+        from halab.backends import auto
+
+        chosen = auto.choose(name)
+        say(chosen.why)
+        return chosen.backend
+    there = known.backend if known else choice.EMBEDDED if layout.read_config(layout.directory_of(name)) else ""
+    if wanted and there and wanted != there:
+        fact = f"is a cluster of the {there} backend"
+        raise UsageError(
+            f"cluster {name}", fact, f"take another name: --name {wanted}; or remove it: halab down --purge --name {name}"
+        )
+    return wanted or there or choice.EMBEDDED
+
+
 @click.command()
 @name_option
 @click.option("--purge", is_flag=True, help="Also remove its objects, images' containers, keys and logs.")
 def down(name: str, purge: bool) -> None:
     """Stop the cluster; its objects are kept for the next `up`."""
+    if choice.read(name) is not None:
+        from halab.cli.backends import down_other
+
+        down_other(name, purge)
+        return
     acted = manage.down(name, purge=purge)
     say(f"cluster {name} {'is gone' if purge else 'is stopped'}" if acted else f"cluster {name} was not running")
 
@@ -76,6 +133,11 @@ def down(name: str, purge: bool) -> None:
 @json_option
 def status(name: str, as_json: bool) -> None:
     """Show the cluster, its nodes and its memory."""
+    if choice.read(name) is not None:
+        from halab.cli.backends import status_other
+
+        status_other(name, as_json)
+        return
     found = manage.status(name)
     if as_json:
         emit(document(found))
@@ -99,16 +161,37 @@ def status(name: str, as_json: bool) -> None:
 @name_option
 def kubeconfig(name: str) -> None:
     """Print the path of the cluster's kubeconfig."""
-    click.echo(_config(name).kubeconfig)
+    click.echo(_other_kubeconfig(name) or _config(name).kubeconfig)
 
 
 @click.command()
 @name_option
 def env(name: str) -> None:
     """Print shell exports: eval "$(halab env)"."""
+    if other := _other_kubeconfig(name):
+        click.echo(f"export KUBECONFIG={shlex.quote(str(other))}")
+        return
     config = _config(name)
     click.echo(f"export KUBECONFIG={shlex.quote(str(config.kubeconfig))}")
     click.echo(f"export HALAB_INGRESS={config.addresses.ingress}:{config.port(80)}")
+
+
+@click.command()
+@click.option("--namespace", required=True, help="The learner's namespace.")
+@click.option("--user", default="learner", show_default=True, help="The ServiceAccount that the learner uses.")
+def role(namespace: str, user: str) -> None:
+    """Print the YAML that gives a learner the least rights the labs need: for a cluster's administrator to apply."""
+    from halab.backends import rights
+
+    click.echo(rights.manifests(namespace, user), nl=False)
+
+
+def _other_kubeconfig(name: str) -> Path | None:
+    if choice.read(name) is None:
+        return None
+    from halab import backends
+
+    return backends.connect(name).kubeconfig()
 
 
 def _config(name: str) -> ClusterConfig:

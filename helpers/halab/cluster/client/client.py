@@ -68,6 +68,10 @@ class Client:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
+    def use_token(self, token: str) -> None:
+        """From the next request on: a pod's token is renewed while it runs."""
+        self._headers["Authorization"] = f"Bearer {token}"
+
     @classmethod
     def from_config(cls, config: ClusterConfig, user: str) -> Client:
         """The client of ``user`` (a key of ``config.tokens``) of the embedded cluster."""

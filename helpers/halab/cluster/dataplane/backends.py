@@ -180,7 +180,7 @@ def _redirect(change: Obj, match: Obj, targets: Targets) -> Obj:
         found["host_redirect"] = hostname
     port = change.get("port") or {"http": 80, "https": 443}.get(change.get("scheme", ""))
     if port:
-        found["port_redirect"] = targets.config.port(port)
+        found["port_redirect"] = targets.config.public_port(port)
     path = change.get("path") or {}
     if path.get("type") == "ReplaceFullPath":
         found["path_redirect"] = path.get("replaceFullPath", "/")

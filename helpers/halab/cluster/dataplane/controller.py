@@ -238,7 +238,7 @@ class DataPlane:
     # Statuses
 
     def _report(self, plan: Plan) -> None:
-        address = self.config.addresses.ingress
+        address = self.config.published or self.config.addresses.ingress
         for each in plan.ingresses:
             self._publish(INGRESSES, each, publish.ingress_status(address))
         for kind in (gateway.GATEWAY_CLASSES,) if gateway.GATEWAY_CLASSES in self._informers else ():

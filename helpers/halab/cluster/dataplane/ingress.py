@@ -116,7 +116,7 @@ def distinct(certificates: list[Certificate]) -> list[Certificate]:
 
 
 def _to_https(rule: Rule, targets: Targets) -> Rule:
-    port = targets.config.port(HTTPS)
+    port = targets.config.public_port(HTTPS)
     redirect = {"https_redirect": True, "response_code": "PERMANENT_REDIRECT", "port_redirect": port}
     return Rule(rule.host, rule.order, rule.match, {"redirect": redirect})
 

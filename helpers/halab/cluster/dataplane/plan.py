@@ -53,7 +53,8 @@ def build(
 ) -> Plan:
     """``directory`` is where the files will be, ``default_certificate`` the PEM chain and key for hosts that bring none."""
     nodes = sorted((node for each in world.nodes if (node := Node.of(each))), key=lambda node: node.name)
-    listens, wanted = services.plan(config, world.services.values(), world.slices, nodes, world.mutual)
+    own = () if "services" in config.without else world.services.values()  # in a pod of some cluster, Services are that cluster's
+    listens, wanted = services.plan(config, own, world.slices, nodes, world.mutual)
     targets = Targets(config, world.services, world.slices)
     served = [each for each in world.ingresses if ingress.is_ours(each, world.ingress_classes)]
     plain, secure = ingress.frontends(served, targets, world.certificate, default_certificate)
