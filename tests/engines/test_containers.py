@@ -43,11 +43,11 @@ def fetch(row: object) -> str:
 
 
 @pytest.mark.needs("nginx")
-def test_a_killed_container_with_a_restart_policy_answers_again(engine: EmbeddedEngine) -> None:
+def test_a_crashed_container_with_a_restart_policy_answers_again(engine: EmbeddedEngine) -> None:
     row = engine.run(ContainerSpec("nginx:1.17.10", name="web", ports=(Port.parse("0:80"),), restart=Restart.parse("always")))
     assert "nginx:1.17.10" in str(eventually(lambda: fetch(row)))
     first = engine.container("web").pid
-    engine.kill("web")
+    os.kill(first, signal.SIGKILL)
     eventually(lambda: engine.container("web").pid not in (0, first))
     assert "Welcome" in str(eventually(lambda: fetch(row)))
     assert engine.container("web").restarts == 1
@@ -56,6 +56,28 @@ def test_a_killed_container_with_a_restart_policy_answers_again(engine: Embedded
     assert (stopped.running, stopped.exit_code) == (False, 0)
     with pytest.raises(OSError):
         fetch(row)
+
+
+@pytest.mark.needs("busybox")
+def test_a_container_that_a_person_kills_is_not_brought_back_until_it_is_started(engine: EmbeddedEngine) -> None:
+    engine.run(ContainerSpec("busybox:1.36", name="one", command=("sleep", "100"), restart=Restart.parse("always")))
+    engine.kill("one")
+    ended = engine.wait("one", 10)
+    assert (ended.running, ended.exit_code, ended.restarts) == (False, 137, 0)
+    first = engine.start("one").pid
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: engine.container("one").pid not in (0, first))
+    engine.kill("one")
+
+
+@pytest.mark.needs("nginx")
+def test_a_signal_that_is_not_the_images_stop_signal_leaves_its_restart_policy_alone(engine: EmbeddedEngine) -> None:
+    first = engine.run(ContainerSpec("nginx:1.22", name="web", restart=Restart.parse("always"))).pid
+    engine.kill("web", "HUP")
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: engine.container("web").pid not in (0, first))
+    engine.kill("web")
+    assert not engine.wait("web", 10).running
 
 
 @pytest.mark.needs("nginx")

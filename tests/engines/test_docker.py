@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -136,13 +137,14 @@ def test_the_docker_engine_stands_behind_the_same_interface(dockerd: str, halab_
     row = engine.run(ContainerSpec("app:1", name="one", restart=Restart.parse("always")))
     assert row.running
     first = row.pid
-    engine.kill("one")
+    os.kill(first, signal.SIGKILL)
     until = time.monotonic() + 20
     while engine.container("one").pid in (0, first):
         assert time.monotonic() < until
         time.sleep(0.05)
     assert engine.container("one").restarts == 1
-    assert not engine.stop("one", 0).running
+    engine.kill("one")
+    assert not engine.wait("one", 20).running
     engine.remove_container("one")
     row = engine.run(ContainerSpec("app:1", command=("sh", "-c", "cat /g.txt; echo err >&2; exit 3")))
     assert engine.wait(row.id, 20).exit_code == 3

@@ -373,7 +373,7 @@ def start(containers: tuple[str, ...], engine_name: str) -> None:
 @click.option("-s", "--signal", "name", default="KILL", show_default=True, help="The signal to send.")
 @engine_option
 def kill(containers: tuple[str, ...], name: str, engine_name: str) -> None:
-    """Crash containers: their restart policy decides what comes next."""
+    """Kill containers, as docker kill does: their restart policy does not bring them back."""
     for word in containers:
         click.echo(api.engine(engine_name).kill(word, name).name)
 

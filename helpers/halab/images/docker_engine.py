@@ -317,19 +317,12 @@ class DockerEngine:
         return self._settled(item)
 
     def kill(self, word: str, signal: str = "KILL") -> ContainerRow:
-        """A crash as its restart policy sees it: Docker's own ``kill`` counts as a wish to stop, so the process itself is signalled where it can be."""
-        import os
-
-        from halab.images.containers.signals import signal_number
-
         item = self._container(word)
-        pid = int(item.attrs["State"].get("Pid") or 0)
         try:
-            if not pid:
-                raise ImageError(f"container {word}", "is not running")
-            os.kill(pid, signal_number(signal))
-        except (ProcessLookupError, PermissionError):
             item.kill(signal)
+            item.reload()
+        except self._errors as error:
+            raise self._fail(f"container {word}", error) from None
         return _row(item.attrs)
 
     def remove_container(self, word: str, *, force: bool = False) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 from halab.errors import ImageError
 from halab.images import daemon, oci
 from halab.images.blobs import process_stamp
-from halab.images.containers.records import Container, Records
+from halab.images.containers.records import LAST, Container, Records
+from halab.images.containers.signals import signal_number
 from halab.images.containers.spec import ContainerSpec
 from halab.images.image import Image
+from halab.images.reference import Reference
 from halab.images.store import ImageStore
 
 
@@ -71,10 +73,17 @@ class Containers:
         return self.records.read(container.directory) if container.directory.exists() else container
 
     def kill(self, word: str, number: int = signal.SIGKILL) -> Container:
-        """Send a signal to the program itself: a crash as far as its restart policy is concerned."""
+        """Send a signal to the program, as ``docker kill`` does: a person's wish, so its restart policy does not bring it back.
+
+        As in Docker, an image that names its own stop signal gets others than that and SIGKILL without such a meaning (``kill -s HUP`` reloads nginx).
+        """
         container = self.find(word)
         if not container.running or not container.state.pid:
             raise ImageError(f"container {container.name}", "is not running")
+        image = self.store.load(container.image_digest, Reference.parse(container.spec.image))
+        own = str(image.config.get("StopSignal") or "")
+        if number == signal.SIGKILL or not own or number == signal_number(own):
+            (container.directory / LAST).touch()
         os.kill(container.state.pid, number)
         return container
 

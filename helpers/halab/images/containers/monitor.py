@@ -21,7 +21,7 @@ from halab.images import layers, oci
 from halab.images.blobs import process_stamp
 from halab.images.containers import logs, network
 from halab.images.containers.health import Health
-from halab.images.containers.records import Container, Records, State
+from halab.images.containers.records import LAST, Container, Records, State
 from halab.images.containers.signals import signal_number
 from halab.images.daemon import detach, tell
 from halab.images.image import Image
@@ -87,6 +87,7 @@ class Monitor:
     async def _keep(self, ready: int) -> int:
         delay = FIRST_DELAY
         first = True
+        (self.container.directory / LAST).unlink(missing_ok=True)
         while True:
             began = time.monotonic()
             try:
@@ -112,7 +113,8 @@ class Monitor:
                 self.state.exit_code = await self._watch(self.sandbox)
                 await asyncio.gather(*copies)
             self.state.pid, self.state.finished, self.state.health = 0, oci.timestamp(), ""
-            if not self.spec.restart.again(self.state.exit_code, self.state.restarts, stopped=self.stopping.is_set()):
+            wished = self.stopping.is_set() or (self.container.directory / LAST).exists()
+            if not self.spec.restart.again(self.state.exit_code, self.state.restarts, stopped=wished):
                 break
             delay = FIRST_DELAY if time.monotonic() - began > CALM else delay
             self.state.status = "restarting"

@@ -28,6 +28,7 @@ _NOUNS_TEXT = (
     "badger beaver crane dolphin falcon gecko heron ibis koala lynx marmot otter panda puffin raven seal swan tapir walrus wren"
 )
 _NOUNS = _NOUNS_TEXT.split()
+LAST = "last-run"  # exists in a container's directory once a person has killed it: its next end is not followed by a restart
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 
 
