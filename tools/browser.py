@@ -45,7 +45,8 @@ class JupyterLab:
         self.log = folder / ".jupyter.log"
 
     def url(self, notebook: str) -> str:
-        return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}"
+        """``reset``: a workspace of an earlier page, with its open notebooks, is not restored."""
+        return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}?reset"
 
     def __enter__(self) -> JupyterLab:
         home = self.folder / ".jupyter-home"
@@ -111,22 +112,32 @@ def chromium() -> Iterator[Any]:
 
 
 def run_all(page: Any) -> None:
-    """Run every cell of the open notebook, once its kernel is there (before, JupyterLab would ask which kernel to use)."""
-    page.wait_for_function(
-        "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000
+    """Run every cell of the open notebook, once its session is there (before, JupyterLab would ask which kernel to use)."""
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.sessionContext", timeout=60_000)
+    page.evaluate(
+        """async () => {
+            const panel = window.jupyterapp.shell.currentWidget;
+            await panel.context.ready;
+            await panel.sessionContext.ready;
+            await panel.sessionContext.session.kernel.info;
+            window.jupyterapp.commands.execute('notebook:run-all-cells');
+        }"""
     )
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
 def wait_for_idle(page: Any, timeout: float = 240.0) -> None:
-    """Until no cell is waiting or running (no ``[*]``) and every code cell that has a source was run."""
-    page.wait_for_function(
+    """Until every code cell that has a source was run and the kernel rests. Raises RuntimeError at once when a cell fails."""
+    found = page.wait_for_function(
         """() => {
-            const app = window.jupyterapp; if (!app) return false;
-            const panel = app.shell.currentWidget; if (!panel || !panel.content || !panel.content.model) return false;
+            const panel = window.jupyterapp?.shell?.currentWidget;
+            if (!panel?.content?.model) return null;
             const cells = [...panel.content.model.cells].filter((c) => c.type === 'code' && c.sharedModel.getSource().trim());
-            return cells.every((c) => c.executionCount !== null && c.executionState !== 'running') && panel.sessionContext.session?.kernel?.status === 'idle';
+            const failed = cells.flatMap((c) => c.sharedModel.getOutputs().filter((o) => o.output_type === 'error'));
+            if (failed.length) return `${failed[0].ename}: ${failed[0].evalue}`;
+            const done = cells.every((c) => c.executionCount !== null && c.executionState !== 'running');
+            return done && panel.sessionContext.session?.kernel?.status === 'idle' ? 'done' : null;
         }""",
         timeout=timeout * 1000,
-    )
+    ).json_value()
+    if found != "done":
+        raise RuntimeError(f"a cell of the notebook failed: {found}")

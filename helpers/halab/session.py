@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from halab import backends
@@ -18,6 +19,7 @@ from halab.course.results import Passed, Result
 from halab.course.runner import Runner
 from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
+from halab.timeline.live import Live
 
 if TYPE_CHECKING:
     from halab.widgets.checklist import Checklist
@@ -48,13 +50,25 @@ class LabSession:
         self._report = (lambda _text: None) if quiet else _say
         self.scene = stage.open_stage(found, self.backend, self._report)
         self.summary = self.backend.summary()
+        self._heal_leftovers()
         self.progress = progress_of(halab_home(), self.summary.name, found.slug)
         self.runner = Runner(found, self.scene, self.progress)
-        self.namespace = found.namespace
+        self.namespace = self.scene.namespace
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+
+    def _heal_leftovers(self) -> None:
+        """What outlived both its time and its guard (the machine was switched off meanwhile) is healed before anything else is seen."""
+        from halab.faults import records
+
+        if records.load_all(self.backend.controls().records()):
+            from halab.faults import engine
+
+            engine.active(self.backend)
 
     def enter(self) -> None:
         """Point this process (and every ``!command`` of the notebook) at the lab."""
-        os.environ.update({name: self.scene.environment[name] for name in ("KUBECONFIG", "PATH")})
+        os.environ.update({name: self.scene.environment[name] for name in ("KUBECONFIG", "PATH", "LAB_ADDRESS")})
         os.chdir(self.scene.files)
 
     def __repr__(self) -> str:
@@ -70,11 +84,22 @@ class LabSession:
         """The live picture of nodes, pods, Services and routes."""
         from halab.widgets.topology import Topology
 
-        return Topology(self.scene.api, self.namespace, lambda: self.backend.summary().name)
+        return Topology(self.live(), f"{self.summary.name} · {self.namespace}", again=self._again("topology()"))
 
     def badge(self, what: str) -> Badge:
         """How true to Kubernetes ``what`` is on this cluster, as a small mark: ``lab.badge("NetworkPolicy")``. Raises UsageError for an unknown name."""
         return badge(what, embedded=self.summary.backend == "embedded")
+
+    def live(self) -> Live:
+        """The picture of the lab, kept by watches; one for all widgets of this session."""
+        with self._lock:
+            if self._live is None:
+                self._live = Live(self.scene.api)
+            return self._live
+
+    def _again(self, call: str) -> str:
+        """The expression that makes a widget again in a fresh kernel (``halab.session`` is what it is called on)."""
+        return f"open_lab({self.definition.slug!r}, cluster={self.summary.name!r}, quiet=True).{call}"
 
     def traffic(self, target: str = "", *, rate: float = 20.0, host: str = "", path: str = "/") -> TrafficMeter:
         """A meter that sends ``rate`` requests a second to ``target`` (as in ``url``) and shows how many got an answer, how fast, and from whom."""

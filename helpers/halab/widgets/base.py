@@ -1,4 +1,4 @@
-"""What all widgets share: how their files are read, and how changes are gathered before they are sent."""
+"""What all widgets share: how their files are read, how a picture travels, and how a widget is made again after its kernel was restarted."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anywidget
+import traitlets
+
+from halab.timeline import words
+from halab.timeline.gather import Gatherer
+from halab.timeline.live import Live
+from halab.timeline.picture import Change, Picture
 
 log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
-QUIET = 0.05  # seconds in which changes are gathered: well under what an eye notices, and twenty updates a second at the most
+
+__all__ = ["FOLDER", "Gatherer", "PictureWidget", "Widget", "script", "style"]
 
 
 def script(*names: str) -> str:
@@ -23,40 +31,67 @@ style = script
 
 
 class Widget(anywidget.AnyWidget):
-    """The base of halab's widgets. ``close`` ends what runs for it."""
+    """The base of halab's widgets. ``again`` is the Python expression that makes this widget in a fresh kernel (empty: it cannot be made so).
+    ``close`` ends what runs for it."""
+
+    again = traitlets.Unicode("").tag(sync=True)
 
 
-class Gatherer:
-    """Calls ``work`` in a thread of its own, at once after a ``poke``, then at most every ``QUIET`` seconds: no change waits long, and a
-    storm of changes costs no more than twenty calls a second. Nothing is called before ``start``."""
+class PictureWidget(Widget):
+    """A widget that shows the live picture. The browser has the whole picture once (``state``), then only what changes (``delta``).
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        self._work = work
-        self._poked, self._ended = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+    ``state`` is ``{"seq", "picture"}``; it is kept whole here for a page that is loaded anew, but is not sent at every change.
+    """
 
-    def start(self) -> None:
-        """From now on; what was poked before counts."""
-        self._thread.start()
+    title = traitlets.Unicode("").tag(sync=True)
+    state: Any = traitlets.Dict().tag(sync=True)
+    delta: Any = traitlets.Dict().tag(sync=True)
+    said = traitlets.Unicode("").tag(sync=True)
+    trouble = traitlets.Unicode("").tag(sync=True)
 
-    def poke(self) -> None:
-        self._poked.set()
+    def __init__(self, live: Live, title: str, **kwargs: Any) -> None:
+        self._live = live
+        self._end: Callable[[], None] = lambda: None
+        super().__init__(title=title, state={"seq": 0, "picture": live.picture}, **kwargs)
+        self._seen = threading.Lock()
+        self.on_msg(self._command)
+        self._end = live.subscribe(self._told)
 
-    def _run(self) -> None:
-        while True:
-            self._poked.wait()
-            if self._ended.is_set():
-                return
-            self._poked.clear()
-            try:
-                self._work()
-            except Exception:  # one bad object must not leave a picture that never changes again
-                log.exception("%s: a refresh failed", self._thread.name)
-            if self._ended.wait(QUIET):
-                return
+    def _should_send_property(self, key: str, value: Any) -> bool:
+        """``state`` is sent when it is asked for (a page that is loaded, a change that was missed), not whenever it changes."""
+        return key != "state" and bool(super()._should_send_property(key, value))
+
+    def _told(self, old: Picture, change: Change, new: Picture) -> None:
+        if change["set"] or change["gone"]:
+            with self._seen:
+                seq = self.state["seq"] + 1
+                self.state = {"seq": seq, "picture": new}
+                self.delta = {"seq": seq, **change}
+            if said := self.sentence(old, change, new) if old else "":
+                self.said = said
+        self.refreshed()
+
+    def sentence(self, old: Picture, change: Change, new: Picture) -> str:
+        """What changed, in words."""
+        return words.changed(old, change, new)
+
+    def refreshed(self) -> None:
+        """Called after every round of changes."""
+
+    def _command(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("do") == "whole":
+            self.send_state("state")
+        else:
+            self.command(content)
+
+    def command(self, content: dict[str, Any]) -> None:
+        """What the learner asked for."""
+
+    @property
+    def picture(self) -> Picture:
+        found: Picture = self.state["picture"]
+        return found
 
     def close(self) -> None:
-        self._ended.set()
-        self._poked.set()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(5)
+        self._end()
+        super().close()

@@ -1,17 +1,9 @@
 // The lab's tasks: a list that completes by itself; buttons for a check and a hint.
 
-/** @param {string} tag @param {string} name @param {string} [text] */
-function make(tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function render({ model, el }) {
-  const root = make("section", "halab-checklist");
+function paint({ model, el }) {
+  const root = make("section", "halab-widget halab-checklist");
   root.setAttribute("aria-label", "Tasks of this lab");
-  const title = make("div", "halab-checklist-title");
+  const title = make("div", "halab-title");
   const bar = make("div", "halab-checklist-bar");
   const fill = make("div", "halab-checklist-fill");
   bar.setAttribute("role", "progressbar");
@@ -19,7 +11,7 @@ function render({ model, el }) {
   bar.setAttribute("aria-valuemin", "0");
   bar.append(fill);
   const list = make("ul", "halab-checklist-list");
-  const said = make("div", "halab-checklist-said");
+  const said = make("div", "halab-said");
   said.setAttribute("aria-live", "polite");
   root.append(title, bar, list, said);
   el.append(root);
@@ -33,8 +25,7 @@ function render({ model, el }) {
     if (task.text) words.append(make("div", "halab-task-text", task.text));
     const buttons = make("div", "halab-task-buttons");
     for (const [verb, label] of [["check", task.active ? "Run the check" : "Check"], ["hint", "Hint"]]) {
-      const button = make("button", "halab-task-button", label);
-      button.setAttribute("type", "button");
+      const button = make("button", "halab-button halab-task-button", label);
       button.setAttribute("aria-label", `${label}: ${task.title}`);
       button.disabled = task.busy;
       button.addEventListener("click", () => model.send({ do: verb, task: task.id }));
@@ -68,4 +59,5 @@ function render({ model, el }) {
   };
 }
 
+const render = reattaching(paint);
 export default { render };

@@ -16,8 +16,8 @@ from halab.widgets.base import Widget, script, style
 class Checklist(Widget):
     """``tasks`` is a list of ``{id, title, done, active, busy, text}``; ``text`` is what was seen, or the hint that was asked for."""
 
-    _esm = script("checklist.js")
-    _css = style("checklist.css")
+    _esm = script("common.js", "checklist.js")
+    _css = style("common.css", "checklist.css")
     title = traitlets.Unicode("").tag(sync=True)
     tasks: Any = traitlets.List().tag(sync=True)
     said = traitlets.Unicode("").tag(sync=True)

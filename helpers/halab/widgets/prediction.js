@@ -1,15 +1,7 @@
 // A question with options; committing fixes the choice.
 
-/** @param {string} tag @param {string} name @param {string} [text] */
-function make(tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function render({ model, el }) {
-  const root = make("section", "halab-predict");
+function paint({ model, el }) {
+  const root = make("section", "halab-widget halab-predict");
   const group = make("fieldset", "halab-predict-options");
   group.append(make("legend", "halab-predict-question", model.get("question")));
   const name = `halab-predict-${Math.random().toString(36).slice(2)}`;
@@ -23,8 +15,7 @@ function render({ model, el }) {
     group.append(label);
     return input;
   });
-  const commit = make("button", "halab-predict-button", "Commit to this");
-  commit.setAttribute("type", "button");
+  const commit = make("button", "halab-button halab-predict-button", "Commit to this");
   commit.addEventListener("click", () => {
     const option = inputs.findIndex((input) => input.checked);
     if (option >= 0) model.send({ do: "commit", option });
@@ -53,4 +44,5 @@ function render({ model, el }) {
   };
 }
 
+const render = reattaching(paint);
 export default { render };

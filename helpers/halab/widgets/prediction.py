@@ -14,8 +14,8 @@ from halab.widgets.base import Widget, script, style
 class PredictionWidget(Widget):
     """``chosen`` is the index of the committed option, -1 while there is none."""
 
-    _esm = script("prediction.js")
-    _css = style("checklist.css")
+    _esm = script("common.js", "prediction.js")
+    _css = style("common.css", "checklist.css")
     question = traitlets.Unicode("").tag(sync=True)
     options: Any = traitlets.List().tag(sync=True)
     chosen = traitlets.Int(-1).tag(sync=True)

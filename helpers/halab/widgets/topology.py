@@ -5,75 +5,58 @@ Select a pod for its events and log, delete it, cordon a node. It follows the cl
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import traitlets
 
-from halab.backends.access import Api, ApiError, Follow
-from halab.widgets import topology_view
-from halab.widgets.base import Gatherer, Widget, script, style
+from halab.backends.access import ApiError
+from halab.timeline import picture, words
+from halab.timeline.live import Live
+from halab.widgets.base import Gatherer, PictureWidget, script, style
 
-KINDS = ("nodes", "pods", "services", "endpointslices", "ingresses")
 LOG_LINES, EVENT_LINES = 30, 12
 
 
-class Topology(Widget):
-    """``state`` is the picture (see ``topology_view``), ``selected`` a pod's name, ``details`` what is known of it, ``said`` the last change in words."""
+class Topology(PictureWidget):
+    """``selected`` is a pod's name, ``details`` what is known of it."""
 
-    _esm = script("topology.js")
-    _css = style("topology.css")
-    title = traitlets.Unicode("").tag(sync=True)
-    state = traitlets.Dict().tag(sync=True)
+    _esm = script("common.js", "picture.js", "topology.js")
+    _css = style("common.css", "topology.css")
     selected = traitlets.Unicode("").tag(sync=True)
-    details = traitlets.Dict().tag(sync=True)
-    said = traitlets.Unicode("").tag(sync=True)
-    trouble = traitlets.Unicode("").tag(sync=True)
+    details: Any = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, api: Api, namespace: str, cluster: Callable[[], str], **kwargs: Any) -> None:
-        super().__init__(title=f"{cluster()} · {namespace}", **kwargs)
-        self._api = api
-        self._lock = threading.Lock()
-        self._gatherer = Gatherer(self._refresh, "topology")
-        self._follow = Follow(api, KINDS, self._gatherer.poke)
-        self._refresh()
+    def __init__(self, live: Live, title: str, **kwargs: Any) -> None:
+        self._gatherer = Gatherer(self._refresh_details, "topology-details")
+        super().__init__(live, title, **kwargs)
         self._gatherer.start()
-        self.on_msg(self._command)
         self.observe(lambda _change: self._gatherer.poke(), names="selected")
 
-    def _refresh(self) -> None:
-        with self._lock:
-            new = topology_view.view(*(self._follow.objects(kind) for kind in KINDS))
-            if new != self.state:
-                self.said = topology_view.changes(self.state, new) or self.said
-                self.state = new
-            self._refresh_details()
+    def refreshed(self) -> None:
+        if self.selected:
+            self._gatherer.poke()
 
     def _refresh_details(self) -> None:
-        pod = next((p for p in self._follow.objects("pods") if p["metadata"]["name"] == self.selected), None)
+        name = self.selected
+        pod = next((p for p in self._live.pods() if p["metadata"]["name"] == name), None)
         if pod is None:
-            if self.details:
-                self.details = {}
+            self.details = {}
             return
+        events = [e for e in self._live.events() if (e.get("involvedObject") or {}).get("name") == name]
         try:
-            events = self._api.list("events", fields=f"involvedObject.name={self.selected}")
-            log = self._api.log(self.selected, tail=LOG_LINES)
+            log = self._live.api.log(name, tail=LOG_LINES)
         except (ApiError, OSError, TimeoutError) as error:
             self.trouble = str(error)
             return
-        self.details = {**topology_view.pod_view(pod), "events": _lines(events), "log": log}
+        self.details = {**picture.pod_view(pod), "events": _lines(events), "log": log}
 
-    def _command(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+    def command(self, content: dict[str, Any]) -> None:
+        api = self._live.api
         try:
             match content.get("do"):
                 case "delete-pod":
-                    self._api.delete("pods", content["name"], grace=0 if content.get("now") else None)
+                    api.delete("pods", content["name"], grace=0 if content.get("now") else None)
                 case "cordon" | "uncordon" as verb:
-                    self._api.patch("nodes", content["name"], {"spec": {"unschedulable": True if verb == "cordon" else None}})
-                case "refresh":
-                    self._gatherer.poke()
-                    return
+                    api.patch("nodes", content["name"], {"spec": {"unschedulable": True if verb == "cordon" else None}})
                 case other:
                     self.trouble = f"unknown command {other!r}"
                     return
@@ -83,11 +66,10 @@ class Topology(Widget):
 
     def close(self) -> None:
         self._gatherer.close()
-        self._follow.close()
         super().close()
 
     def __repr__(self) -> str:
-        return topology_view.text(self.state)
+        return words.text(self.picture)
 
 
 def _lines(events: list[dict[str, Any]]) -> list[str]:

@@ -3,21 +3,12 @@
 
 const BINS = { height: 110 };
 
-/** @param {string} tag @param {string} name @param {string} [text] */
-function make(tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-function render({ model, el }) {
-  const root = make("section", "halab-traffic");
+function paint({ model, el }) {
+  const root = make("section", "halab-widget halab-traffic");
   root.setAttribute("aria-label", "Traffic meter");
-  const head = make("div", "halab-traffic-head");
-  const title = make("span", "halab-traffic-title");
-  const toggle = make("button", "halab-traffic-toggle");
-  toggle.setAttribute("type", "button");
+  const head = make("div", "halab-head");
+  const title = make("span", "halab-title");
+  const toggle = make("button", "halab-button halab-traffic-toggle");
   toggle.addEventListener("click", () => model.send({ do: model.get("running") ? "stop" : "start" }));
   head.append(title, toggle);
 
@@ -35,14 +26,15 @@ function render({ model, el }) {
   const times = make("div", "halab-traffic-chart");
   charts.append(counts, times);
   const by = make("div", "halab-traffic-by");
-  const said = make("div", "halab-traffic-said");
+  const said = make("div", "halab-said");
   said.setAttribute("aria-live", "polite");
   root.append(head, figures, charts, by, said);
   el.append(root);
 
+  const voice = speaker(said);
   const css = (/** @type {string} */ name) => getComputedStyle(root).getPropertyValue(name).trim();
   const axis = (/** @type {string} */ label) => ({ label, labelSize: 16, size: 44, stroke: css("--halab-ink"), grid: { stroke: css("--halab-line"), width: 1 }, ticks: { show: false }, font: "11px sans-serif", labelFont: "11px sans-serif" });
-  const common = () => ({ width: Math.max(200, counts.clientWidth), height: BINS.height, legend: { show: false }, cursor: { show: false }, padding: [6, 8, 0, 0], scales: { x: { time: false, range: [-60, 0] } } });
+  const common = () => ({ width: Math.max(200, counts.clientWidth), height: BINS.height, legend: { show: false }, cursor: { show: false }, padding: [6, 18, 0, 0], scales: { x: { time: false, range: [-60, 0] } } });
   const seconds = () => ({ ...axis(""), size: 22, labelSize: 0, values: (_u, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`)) });
 
   let plots = /** @type {any[]} */ ([]);
@@ -54,15 +46,15 @@ function render({ model, el }) {
       axes: [seconds(), axis("requests")],
       series: [
         {},
-        { label: "all", stroke: css("--halab-lost"), fill: css("--halab-lost"), paths: bars, points: { show: false } },
-        { label: "answered", stroke: css("--halab-good"), fill: css("--halab-good"), paths: bars, points: { show: false } },
+        { label: "all", stroke: css("--halab-failing"), fill: css("--halab-failing"), paths: bars, points: { show: false } },
+        { label: "answered", stroke: css("--halab-ready"), fill: css("--halab-ready"), paths: bars, points: { show: false } },
       ],
     }, [[], [], []], counts);
     const timed = new uPlot({
       ...common(),
       axes: [seconds(), axis("ms")],
       scales: { x: { time: false, range: [-60, 0] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] } },
-      series: [{}, { label: "latency", stroke: css("--halab-time"), width: 1.6, points: { show: false }, spanGaps: false }],
+      series: [{}, { label: "latency", stroke: css("--halab-starting"), width: 1.6, points: { show: false }, spanGaps: false }],
     }, [[], []], times);
     plots = [counted, timed];
     feed();
@@ -80,7 +72,7 @@ function render({ model, el }) {
     const state = model.get("state");
     title.textContent = model.get("target");
     toggle.textContent = model.get("running") ? "Stop" : "Start";
-    said.textContent = model.get("said");
+    voice.say(model.get("said"));
     if (!state.times) return;
     rate.textContent = state.rate;
     ok.textContent = String(state.ok);
@@ -117,8 +109,10 @@ function render({ model, el }) {
     sized.disconnect();
     for (const plot of plots) plot.destroy();
     for (const name of ["state", "running", "said"]) model.off(`change:${name}`, draw);
+    voice.close();
     root.remove();
   };
 }
 
+const render = reattaching(paint);
 export default { render };

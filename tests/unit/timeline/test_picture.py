@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from halab.widgets import topology_view as tv
+from halab.widgets import picture as tv
 
 Obj = dict[str, Any]
 

@@ -1,0 +1,252 @@
+// The topology of a picture: routes, Services, nodes with their pods; used live and by the timeline. Pods are buttons (focus moves with the
+// arrow keys); edges are an SVG layer behind them, drawn anew when the layout changes.
+
+const HALAB_DENSE = 60; // pods from which each is only its shape, and edges lead to nodes instead of to every pod
+
+/** @param {HTMLElement} host @param {{select?: (name: string) => void, selected?: () => string, remove?: (name: string, now: boolean) => void, cordon?: (name: string, on: boolean) => void}} does */
+function topologyStage(host, does) {
+  const SVG = "http://www.w3.org/2000/svg";
+  const stage = make("div", "halab-topology-stage");
+  const edges = document.createElementNS(SVG, "svg");
+  edges.setAttribute("class", "halab-topology-edges");
+  edges.setAttribute("aria-hidden", "true");
+  const routes = make("div", "halab-topology-row halab-topology-routes");
+  const services = make("div", "halab-topology-row halab-topology-services");
+  const nodes = make("div", "halab-topology-row halab-topology-nodes");
+  nodes.setAttribute("role", "group");
+  nodes.setAttribute("aria-label", does.remove ? "Nodes and pods; arrow keys move, Enter selects, Delete deletes a pod" : "Nodes and pods; arrow keys move");
+  stage.append(edges, routes, services, nodes);
+  host.append(stage);
+  /** @type {Record<string, any>} */
+  let picture = {};
+  let dense = false;
+  /** @type {Map<string, HTMLElement>} */
+  const shown = new Map();
+
+  function createPod() {
+    const button = make("button", "halab-pod");
+    button.append(make("span", "halab-pod-glyph"), make("span", "halab-pod-name"), make("span", "halab-pod-word"));
+    button.tabIndex = -1;
+    return button;
+  }
+
+  function updatePod(button, pod) {
+    shown.set(pod.uid || pod.name, button);
+    if (button.halabPod === pod) return;
+    button.halabPod = pod;
+    const [mark, name, word] = button.children;
+    if (button.dataset.state !== pod.state) {
+      button.dataset.state = pod.state;
+      button.className = `halab-pod halab-pod-${pod.state}`;
+      mark.replaceChildren(glyph(pod.state));
+    }
+    if (button.dataset.pod !== pod.name) {
+      button.dataset.pod = pod.name;
+      name.textContent = short(pod.name);
+    }
+    const restarts = pod.restarts ? ` ↻${pod.restarts}` : "";
+    say(word, pod.word + restarts);
+    button.setAttribute("aria-label", `pod ${pod.name}, ${pod.word}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`);
+    if (does.selected) button.setAttribute("aria-pressed", String(pod.name === does.selected()));
+    button.title = `${pod.name}\n${pod.word}${pod.address ? ` · ${pod.address}` : ""}\n${pod.images.join(", ")}`;
+  }
+
+  function createNode() {
+    const box = make("div", "halab-node");
+    const bar = make("div", "halab-node-bar");
+    bar.append(make("span", "halab-node-name"), make("span", "halab-node-word"));
+    if (does.cordon) {
+      const cordon = make("button", "halab-button");
+      cordon.addEventListener("click", () => does.cordon?.(box.dataset.key ?? "", box.dataset.cordoned !== "true"));
+      bar.append(cordon);
+    }
+    box.append(bar, make("div", "halab-node-pods"));
+    return box;
+  }
+
+  function updateNode(box, node) {
+    box.classList.toggle("halab-node-lost", !node.ready);
+    box.classList.toggle("halab-node-cordoned", node.cordoned);
+    box.dataset.cordoned = String(node.cordoned);
+    const [name, word, cordon] = box.firstElementChild.children;
+    say(name, node.name);
+    say(word, dense && node.pods.length ? `${node.word} · ${node.pods.filter((p) => p.state === "ready").length} of ${node.pods.length} ready` : node.word);
+    if (cordon) {
+      cordon.hidden = node.fake === true;
+      say(cordon, node.cordoned ? "Uncordon" : "Cordon");
+      cordon.setAttribute("aria-label", `${cordon.textContent} node ${node.name}`);
+    }
+    keyed(box.lastElementChild, node.pods, (pod) => pod.uid || pod.name, createPod, updatePod);
+  }
+
+  function structure() {
+    const pods = viewsOf(picture, "pod/");
+    dense = pods.length > HALAB_DENSE;
+    stage.classList.toggle("halab-dense", dense);
+    shown.clear();
+    const boxes = new Map(viewsOf(picture, "node/").map((n) => [n.name, { ...n, pods: [] }]));
+    const unplaced = [];
+    for (const pod of pods) (boxes.get(pod.node)?.pods ?? unplaced).push(pod);
+    const all = [...boxes.values()];
+    if (unplaced.length) all.push({ name: "no node yet", word: "", ready: true, cordoned: false, fake: true, pods: unplaced });
+    keyed(nodes, all, (n) => n.name, createNode, updateNode);
+    const doors = viewsOf(picture, "route/");
+    const chips = viewsOf(picture, "service/");
+    keyed(routes, doors, (r) => `${r.by}/${r.name}`, () => make("div", "halab-chip halab-route"), (chip, r) => {
+      say(chip, `${r.tls ? "🔒 " : ""}${r.name}`);
+      chip.title = `${r.by}: ${r.name} → ${r.backends.map((b) => `service ${b.service}`).join(", ")}`;
+      chip.halabTo = r.backends;
+    });
+    keyed(services, chips, (s) => s.name, () => make("div", "halab-chip halab-service"), (chip, s) => {
+      say(chip, `${s.name}  ${s.ready}/${s.targets.length}`);
+      chip.title = `Service ${s.name} (${s.type}) ${s.address} port ${s.ports.join(", ")}: ${s.ready} of ${s.targets.length} pods ready`;
+      chip.classList.toggle("halab-service-empty", s.ready === 0);
+    });
+    routes.hidden = !doors.length;
+    services.hidden = !chips.length;
+    roving();
+    later();
+  }
+
+  // One draw a frame, however many changes came.
+  let waiting = 0;
+  let structural = true;
+  /** @type {Set<string>} */
+  const touched = new Set();
+
+  /** @param {Record<string, any>} next @param {string[] | null} keys what changed; null: anything */
+  function draw(next, keys) {
+    const same = picture === next;
+    picture = next;
+    if (!same || keys === null) structural = true;
+    else
+      for (const key of keys) {
+        const pod = key.startsWith("pod/") ? picture[key] : null;
+        const button = pod && shown.get(pod.uid || pod.name);
+        if (button && button.halabPod?.node === pod.node) touched.add(key);
+        else if (!/^(deployment|revision)\//.test(key)) structural = true;
+      }
+    if (!waiting) waiting = requestAnimationFrame(paint);
+  }
+
+  function paint() {
+    waiting = 0;
+    if (structural) structure();
+    else if (touched.size && dense) structure();
+    else for (const key of touched) if (picture[key]) updatePod(shown.get(picture[key].uid || picture[key].name), picture[key]);
+    structural = false;
+    touched.clear();
+  }
+
+  // Edges: measured after layout, at most once a frame; all is read before anything is written.
+  let asked = 0;
+  const later = () => {
+    if (!asked) asked = requestAnimationFrame(drawEdges);
+  };
+
+  function drawEdges() {
+    asked = 0;
+    const frame = stage.getBoundingClientRect();
+    if (!frame.width) return;
+    const chips = new Map([...services.children].map((c) => [c.dataset.key, c.getBoundingClientRect()]));
+    const byName = new Map();
+    if (dense) for (const box of nodes.children) byName.set(box.dataset.key, box.getBoundingClientRect());
+    else for (const button of shown.values()) byName.set(button.dataset.pod, button.getBoundingClientRect());
+    const lines = [];
+    for (const chip of routes.children)
+      for (const backend of chip.halabTo) {
+        const to = chips.get(backend.service);
+        if (to) lines.push([chip.getBoundingClientRect(), to, true]);
+      }
+    const place = dense ? new Map(viewsOf(picture, "pod/").map((p) => [p.name, p.node])) : null;
+    for (const service of viewsOf(picture, "service/")) {
+      const from = chips.get(service.name);
+      if (!from) continue;
+      const ends = new Map();
+      for (const target of service.targets) {
+        const end = place ? place.get(target.pod) : target.pod;
+        ends.set(end, ends.get(end) || target.ready);
+      }
+      for (const [end, ready] of ends) if (byName.has(end)) lines.push([from, byName.get(end), ready]);
+    }
+    edges.setAttribute("width", String(frame.width));
+    edges.setAttribute("height", String(frame.height));
+    keyed(edges, lines, (l) => `${l[0].left},${l[0].bottom},${l[1].left},${l[1].top},${l[2]}`, ([a, b, ready]) => {
+      const line = document.createElementNS(SVG, "path");
+      const [x1, y1, x2, y2] = [a.left + a.width / 2 - frame.left, a.bottom - frame.top, b.left + 16 - frame.left, b.top - frame.top];
+      const bend = Math.max(12, (y2 - y1) / 2);
+      line.setAttribute("d", `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`);
+      line.setAttribute("class", ready ? "halab-edge" : "halab-edge halab-edge-off");
+      return line;
+    }, () => {});
+  }
+
+  // Keyboard: one pod is in the tab order; arrows move among all.
+  const buttons = () => /** @type {HTMLElement[]} */ ([...nodes.querySelectorAll(".halab-pod")]);
+  /** @type {HTMLElement | null} */
+  let current = null;
+
+  function roving() {
+    if (current?.isConnected) return;
+    current = nodes.querySelector(".halab-pod");
+    if (current) current.tabIndex = 0;
+  }
+
+  function onKey(event) {
+    const at = /** @type {HTMLElement} */ (event.target).closest(".halab-pod");
+    if (!at) return;
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (step) {
+      const all = buttons();
+      const next = all[(all.indexOf(at) + step + all.length) % all.length];
+      if (current) current.tabIndex = -1;
+      current = next;
+      next.tabIndex = 0;
+      next.focus();
+    } else if (event.key === "Delete" && does.remove) {
+      const all = buttons();
+      const after = all[all.indexOf(at) + 1] ?? all[all.indexOf(at) - 1];
+      does.remove(at.dataset.pod, event.shiftKey);
+      after?.focus(); // the one that is going takes the focus with it
+      if (after && current) [current.tabIndex, current, after.tabIndex] = [-1, after, 0];
+    } else if (event.key === "Escape" && does.select) {
+      does.select("");
+    } else {
+      return;
+    }
+    // JupyterLab has its own meaning for these keys; here they belong to the picture.
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  nodes.addEventListener("keydown", onKey);
+  nodes.addEventListener("click", (event) => {
+    const pod = /** @type {HTMLElement} */ (event.target).closest(".halab-pod");
+    if (pod) does.select?.(pod.dataset.pod ?? "");
+  });
+  const sized = new ResizeObserver(later);
+  sized.observe(stage);
+  return {
+    draw,
+    pressed() {
+      for (const button of shown.values()) button.setAttribute("aria-pressed", String(button.dataset.pod === does.selected?.()));
+    },
+    close() {
+      sized.disconnect();
+      cancelAnimationFrame(asked);
+      cancelAnimationFrame(waiting);
+      stage.remove();
+    },
+  };
+}
+
+/** The meaning of the shapes. */
+function legend() {
+  const box = make("span", "halab-legend");
+  for (const [state, word] of [["ready", "ready"], ["running", "not ready"], ["starting", "starting"], ["failing", "failing"], ["ending", "stopping"]]) {
+    const item = make("span", "halab-legend-item");
+    item.append(glyph(state), word);
+    box.append(item);
+  }
+  return box;
+}
