@@ -44,6 +44,8 @@ class EmbeddedControls:
         kind, _, node = name.partition("/")
         if kind == "node":
             name = f"node-agent/{node}"  # a node's containers die with its agent
+        if (kind, action) == ("node-agent", "pause"):
+            self._ask(node, "/halab/node", {"brace": True})  # programs may write on while nobody reads
         if action in ("stop", "kill"):
             manage.component(self.config.name, name, "stop", signal_name="SIGKILL")
         else:

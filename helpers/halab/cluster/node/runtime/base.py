@@ -66,6 +66,7 @@ class PodSandbox:
     local: str
     dns: Dns | None
     port_shift: int
+    policy: Path | None = None  # tables of who may connect where
     share_processes: bool = False
     host_names: tuple[str, ...] = ()
     holder: object | None = field(default=None)  # the runtime's own
@@ -101,6 +102,10 @@ class Container(Protocol):
 
     async def exec(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False) -> Process:
         """Start another program inside, on these descriptors. Raises StartFailed."""
+        ...
+
+    def widen(self, size: int) -> None:
+        """Output of up to ``size`` bytes must not stop the program while nobody reads it."""
         ...
 
     def attach_output(self, listener: OutputListener) -> None: ...

@@ -15,6 +15,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from halab import sandbox
@@ -179,6 +180,13 @@ class ProcessContainer:
         if not done.done():
             done.set_result(None)
 
+    def widen(self, size: int) -> None:
+        """Have the kernel keep up to ``size`` bytes of output for a reader that will be away for a while."""
+        for descriptor in self._open:
+            if descriptor != self._terminal:
+                with suppress(OSError):  # the user's share of pipe memory is used up: it stays as it is
+                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size)
+
     def attach_output(self, listener: OutputListener) -> None:
         self._listeners.add(listener)
         if self.ended.done():
@@ -292,6 +300,7 @@ class ProcessRuntime:
             local=pod.local,
             port_shift=pod.port_shift,
             dns=pod.dns,
+            policy=pod.policy,
             limits={resource.RLIMIT_CORE: 0},
             cgroups=container.limits.cgroups if container.limits is not None else (),
             share_pid_with=holder,

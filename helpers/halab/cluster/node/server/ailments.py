@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_BODY = 1 << 16
 SIGNALS = ("SIGKILL", "SIGSTOP", "SIGCONT", "SIGTERM")
 MAX_PROGRAMS = 64
+BRACED_BYTES = 1 << 20  # a container's output while its agent is frozen: about ten thousand lines of a server's log
 
 
 class Impossible(Exception):
@@ -69,6 +70,11 @@ def _node(agent: Agent, request: dict[str, Any]) -> dict[str, Any]:
         ailments.cut(agent.node.client, bool(request["cut_off"]))
     if "skew" in request:
         ailments.skew(float(request["skew"]))
+    if request.get("brace"):
+        for worker in agent.workers.values():
+            for record in worker.record.containers.values():
+                if record.running and record.run is not None and record.run.handle is not None:
+                    record.run.handle.widen(BRACED_BYTES)
     return {"cut_off": ailments.cut_off}
 
 
