@@ -20,6 +20,7 @@ from .capabilities import FLAGS, capabilities
 from .spec import SandboxSpec, User, records, settings_text, standard_files
 from .upper import remove_tree
 
+POLICY = "/.halab/network"  # where a container has the tables of ``SandboxSpec.policy``
 Stream = int | IO[bytes] | None  # a descriptor, an open file, subprocess.DEVNULL, or None to inherit
 
 
@@ -130,6 +131,8 @@ def _paths(spec: SandboxSpec, upper: Path) -> Iterator[str]:
     for mount in spec.mounts:
         yield f"{'ro' if mount.read_only else 'rw'} {mount.target.rstrip('/')}\t{mount.source}"
     yield from (f"hostpath {os.path.realpath(path)}" for path in spec.host_paths)
+    if spec.policy:
+        yield f"policy {spec.policy}"
     if spec.dns:
         yield f"search {' '.join(spec.dns.search)}"
         yield f"ndots {spec.dns.ndots}"
@@ -210,7 +213,9 @@ def _prepare(
                 upper = Path(tempfile.mkdtemp(dir=_runtime_directory()))
                 clean.append(lambda path=upper: remove_tree(path))  # type: ignore[misc]
             files = standard_files(spec)
-            files["/.halab/settings"] = settings_text(spec, fake_root=machine.mode == "userns")
+            files["/.halab/settings"] = settings_text(
+                spec, fake_root=machine.mode == "userns", paths=iter([f"policy {POLICY}"] if spec.policy else [])
+            )
             files["/etc/ld.so.preload"] = "/.halab/libhalab.so\n"
             if upper is not None:
                 pairs.append(("upper", str(upper)))
@@ -222,6 +227,8 @@ def _prepare(
             pairs += [("layer", str(layer)) for layer in spec.layers]
             pairs += [("hostpath", os.path.realpath(path)) for path in spec.host_paths]
             pairs += [("file", name, text) for name, text in files.items()]
+            if spec.policy:
+                pairs.append(("mount", "ro", os.path.realpath(spec.policy), POLICY))
             pairs += [
                 ("mount", "ro" if mount.read_only else "rw", os.path.realpath(mount.source), mount.target)
                 for mount in spec.mounts

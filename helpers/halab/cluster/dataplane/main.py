@@ -10,6 +10,7 @@ from halab.cluster.client import Client
 from halab.cluster.dataplane.controller import DataPlane, classes
 from halab.cluster.dataplane.dns import Server
 from halab.cluster.dataplane.model import Fault
+from halab.cluster.dataplane.policy_files import Policies
 from halab.cluster.dataplane.services import fault_of
 from halab.cluster.dataplane.zone import Zone
 from halab.cluster.kube.kinds import SERVICES, Kind
@@ -37,10 +38,13 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None]) -> None:
         ready()
 
     introduction = asyncio.create_task(_introduce(client, config))
+    policies = asyncio.create_task(_keep_policies(Policies(client, config, plane)))
     try:
         await plane.run(started)
     finally:
         introduction.cancel()
+        policies.cancel()
+        await asyncio.gather(policies, return_exceptions=True)
         server.close()
         client.close()
 
@@ -49,6 +53,13 @@ def dns_fault(plane: DataPlane) -> Fault | None:
     """What the annotation of the DNS Service asks for (the same one that any Service may have)."""
     service = plane.service(NAMESPACE, NAME)
     return fault_of(service) if service is not None else None
+
+
+async def _keep_policies(policies: Policies) -> None:
+    try:
+        await policies.run()
+    except OSError as error:
+        log.error("NetworkPolicies are not enforced: %s", error)
 
 
 async def _introduce(client: Client, config: ClusterConfig) -> None:

@@ -11,12 +11,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from halab.cluster.client import rfc3339, seconds_of
-from halab.cluster.kube.kinds import PODS
+from halab.cluster.kube.kinds import NODES, PODS
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 
+from .admission import REJECTED, refusal
+from .hostports import HostPorts
 from .hosts import domain_name_of, hostname_of, resolver
 from .node import Node, private_localhost
 from .plan import plan
@@ -29,6 +32,7 @@ from .runtime import Exit, PodSandbox
 from .starting import Starter
 from .status import pod_status
 from .stopping import Stopper
+from .storage import LOOK_SECONDS, excess, limited
 from .volumes import Volumes
 
 log = logging.getLogger(__name__)
@@ -42,9 +46,9 @@ DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the spec
 
 
 class PodWorker:
-    """``finished`` is called once nothing of the pod is left on this node."""
+    """``others`` are the pods that were here before it, with which it must fit on the node. ``finished`` is called once nothing of the pod is left on this node."""
 
-    def __init__(self, node: Node, pod: Obj, finished: Callable[[PodWorker], None]) -> None:
+    def __init__(self, node: Node, pod: Obj, others: list[Obj], finished: Callable[[PodWorker], None]) -> None:
         self.node, self.pod, self._finished = node, pod, finished
         meta = pod["metadata"]
         self.uid, self.name, self.namespace = meta["uid"], meta["name"], meta["namespace"]
@@ -60,6 +64,9 @@ class PodWorker:
         self.verdict: tuple[str, str] | None = None
         self.removed = False  # the object is gone from the API
         self.restored = recover(pod, self.record)
+        self.host_ports = HostPorts()
+        self._others = None if self.restored else others
+        self._storage_look = 0.0
         self._wake = asyncio.Event()
         self._wake.set()
         self._wake_at: float | None = None
@@ -73,6 +80,11 @@ class PodWorker:
         if status.get("phase") == "Failed" and status.get("reason"):
             self.verdict = (status["reason"], status.get("message", ""))
         self.task = asyncio.create_task(self._live(), name=f"pod-{self.namespace}/{self.name}")
+
+    @property
+    def active(self) -> bool:
+        """Does the pod still hold its share of the node?"""
+        return self.verdict is None and (self.pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
     # What others tell the worker
 
@@ -200,9 +212,14 @@ class PodWorker:
             return False
 
     async def _step(self) -> bool:
+        if self._others is not None and await self._rejected(self._others):
+            return True
+        self._others = None
         if self._over_deadline():
             self.verdict = DEADLINE
             self.event("Normal", *DEADLINE)
+            return True
+        if await self._over_storage():
             return True
         status = self.publish()
         if status["phase"] in ("Succeeded", "Failed"):
@@ -236,6 +253,32 @@ class PodWorker:
         self.wake_in(left + 0.01)
         return False
 
+    async def _rejected(self, others: list[Obj]) -> bool:
+        """A pod that does not fit on the node fails before it began."""
+        labels: dict[str, str] = {}
+        if self.pod["spec"].get("nodeSelector"):
+            labels = (await self.node.client.get(NODES, self.node.name))["metadata"].get("labels") or {}
+        refused = refusal(self.pod, others, self.node.allocatable, labels)
+        if refused is None:
+            return False
+        self.verdict = refused
+        self.event("Warning", refused[0], refused[1].removeprefix(REJECTED))
+        return True
+
+    async def _over_storage(self) -> bool:
+        if not self.volumes.paths or not limited(self.pod):
+            return False
+        now = time.monotonic()
+        if now >= self._storage_look:
+            self._storage_look = now + LOOK_SECONDS
+            message = await asyncio.to_thread(excess, self.pod, dict(self.volumes.paths), self.directory / "logs")
+            if message is not None:
+                self.verdict = ("Evicted", message)
+                self.event("Warning", "Evicted", message)
+                return True
+        self.wake_in(self._storage_look - now)
+        return False
+
     async def _prepare(self) -> bool:
         """Volumes and sandbox. False if a volume cannot be had yet."""
         if self.sandbox is None:
@@ -261,6 +304,7 @@ class PodWorker:
         if not self.record.sandbox_ready:
             assert self.sandbox is not None
             await self.node.runtime.open_pod(self.sandbox)
+            await self.host_ports.open(self.pod, self.node.address, self.node.target(self.record.address))
             self.record.sandbox_ready = True
             self.publish()
         return True
@@ -278,9 +322,16 @@ class PodWorker:
             local=private_localhost(self.record.address),
             dns=dns,
             port_shift=self.node.config.port_shift,
+            policy=None if host else self._policy_tables(),
             share_processes=bool(spec.get("shareProcessNamespace")),
             host_names=(full,) if full else (),
         )
+
+    def _policy_tables(self) -> Path:
+        directory = self.node.config.policies
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)  # read by programs of any user; what is in it is no secret
+        return directory
 
     # Containers' lives
 
@@ -332,6 +383,7 @@ class PodWorker:
             prober.stop()
         if self.sandbox is not None:
             await self.node.runtime.close_pod(self.sandbox)
+        self.host_ports.close()
         self.record.sandbox_ready = False
         if self._ending.is_set() and not self.removed:
             await asyncio.sleep(max(0.0, self._ending_since + LEAST_SECONDS - time.monotonic()))

@@ -17,13 +17,17 @@
 #include <unistd.h>
 
 static void point_at_cluster(void) {
-    if (!halab.network || !halab.dns || (!halab.shift && !halab.search)) return;
+    if (!halab.network || !halab.dns) return;
+    static __thread bool pointed;
+    struct sockaddr_in server = {.sin_family = AF_INET, .sin_addr.s_addr = halab.dns, .sin_port = htons(53)};
+    bool denied = halab_denied(&server, true);
+    if (!denied && !halab.shift && !halab.search && !pointed) return;
+    pointed = true;
+    if (!denied) server.sin_port = htons((uint16_t)(53 + halab.shift));
     int saved = errno;
     if (!(_res.options & RES_INIT) && res_init() < 0) return;
     _res.nscount = 1;
-    _res.nsaddr_list[0].sin_family = AF_INET;
-    _res.nsaddr_list[0].sin_addr.s_addr = halab.dns;
-    _res.nsaddr_list[0].sin_port = htons((uint16_t)(53 + halab.shift));
+    _res.nsaddr_list[0] = server;
     if (halab.search) {
         int count = 0;
         memset(_res.dnsrch, 0, sizeof _res.dnsrch);

@@ -96,7 +96,7 @@ static bool taken(int type, in_port_t port) {
     return busy;
 }
 
-/* Rewrites a destination; true if it lies in the cluster. */
+/* Rewrites a destination; true if it lies in the cluster, or may not be reached. */
 static bool destination(int fd, struct sockaddr_in *address) {
     if (address->sin_addr.s_addr == LOOPBACK || address->sin_addr.s_addr == INADDR_ANY) {
         address->sin_port = shifted(address->sin_port);
@@ -104,6 +104,7 @@ static bool destination(int fd, struct sockaddr_in *address) {
         address->sin_addr.s_addr = taken(type == SOCK_DGRAM ? SOCK_DGRAM : SOCK_STREAM, address->sin_port) ? halab.local : halab.address;
         return true;
     }
+    if (halab_denied(address, option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM)) return true;
     if (!in_cluster(address->sin_addr.s_addr)) return false;
     address->sin_port = shifted(address->sin_port);
     return true;

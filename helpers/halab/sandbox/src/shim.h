@@ -21,6 +21,7 @@ struct settings {
     unsigned shift;                /* added to ports under 1024 of the cluster's addresses */
     unsigned ndots;
     char *search, *hostname, *hosts;
+    char *policy; /* the directory of the tables of who may connect where, a file for each pod's address */
     uid_t uid;
     gid_t gid, groups[64];
     int group_count;
@@ -37,6 +38,9 @@ extern struct settings halab;
 
 void *halab_real(const char *name);
 #define REAL(type, name) static type (*real)(); if (!real) real = (type (*)())halab_real(name)
+
+/* policy.c: may this pod connect there? If not, the address becomes that of a socket which never answers. */
+bool halab_denied(struct sockaddr_in *address, bool datagrams);
 
 /* paths.c: where the container's path really is, without a mount namespace. `space` has PATH_MAX bytes. Returns `path` itself when
  * nothing is rewritten, NULL with errno set when it may not be used so (a read-only volume, a name too long). */
