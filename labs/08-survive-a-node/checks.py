@@ -12,8 +12,8 @@ from halab.traffic.availability import summarize
 NAME, PORT, WANTED, SELECTOR = "web", 80, 3, "app=web"
 RATE = 20.0
 REPLACED_WITHIN = 15.0  # seconds for a pod that was evicted: its replacement needs 2 s to start
-DETECT = 4  # seconds of silence until the lost node counts as lost (Kubernetes' own default: tens of seconds)
-RECOVERED_WITHIN = 24.0  # seconds from the loss of the node until three pods are ready on the others
+DETECT = 10  # seconds of silence until the lost node counts as lost (Kubernetes' own default: tens of seconds)
+RECOVERED_WITHIN = 27.0  # seconds from the loss of the node until three pods are ready on the others
 MOST_FAILED = 0.5  # of the requests until the lost node is noticed: with one of three pods gone it is a third
 
 

@@ -177,7 +177,7 @@ lab.expect("drained-without-loss")
 # seconds. When nothing has come for a while (by default 50 seconds in today's Kubernetes), the control plane calls the node *NotReady*: it
 # marks its pods unready, so that they leave their Services, and taints the node; and when `tolerationSeconds` are over, the pods are deleted and made anew elsewhere.
 #
-# So that you need not wait, the check has the silence noticed after 4 seconds instead.
+# So that you need not wait, the check has the silence noticed after 10 seconds instead.
 
 # %% id="predict-lost"
 lab.predict(

@@ -49,7 +49,8 @@ class Task:
 class Lab:
     """A lab, as its ``lab.yaml`` says. ``requires`` names what a cluster must have: ``nodes`` (a number), ``features``.
     ``images`` maps a name to the folder whose Dockerfile makes it, so that a lab can be done without the earlier ones.
-    ``made_images`` and ``made_containers`` are what the learner makes beside the cluster; a reset removes them."""
+    ``made_images``, ``made_containers`` and ``made_registries`` are what the learner makes beside the cluster; a reset removes them
+    (``$LAB_ADDRESS`` in an image's name is what it is in the learner's shell)."""
 
     slug: str
     folder: Path
@@ -62,6 +63,7 @@ class Lab:
     images: tuple[tuple[str, Path], ...] = ()
     made_images: tuple[str, ...] = ()
     made_containers: tuple[str, ...] = ()
+    made_registries: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -118,12 +120,13 @@ def load_all(root: Path | None = None) -> list[Lab]:
 
 def find(name: str, root: Path | None = None) -> Lab:
     """A lab by slug (``02-deploy``), by number (``02`` or ``2``) or by the slug's words (``deploy``)."""
-    labs = load_all(root)
+    folder = (root or course_root()) / "labs"
+    slugs = sorted(path.name for path in folder.iterdir() if FOLDER.match(path.name))
     number = name.zfill(2) if name.isdigit() else name
-    for lab in labs:
-        if number in (lab.slug, lab.number, lab.slug[3:]):
-            return lab
-    raise UsageError(f"lab {name}", "there is no such lab", f"labs: {', '.join(lab.slug for lab in labs)}")
+    for slug in slugs:
+        if number in (slug, slug[:2], slug[3:]):
+            return load(folder / slug)  # and no other: a fault of one lab is not the fault of all
+    raise UsageError(f"lab {name}", "there is no such lab", f"labs: {', '.join(slugs)}")
 
 
 def load(folder: Path) -> Lab:
@@ -155,6 +158,7 @@ def load(folder: Path) -> Lab:
         images=tuple((name, (folder / path).resolve()) for name, path in reader.take("images", dict, {}).items()),
         made_images=tuple(makes.take("images", list, [])),
         made_containers=tuple(makes.take("containers", list, [])),
+        made_registries=tuple(makes.take("registries", list, [])),
     )
     makes.nothing_left()
     requires.nothing_left()
