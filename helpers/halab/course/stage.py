@@ -13,8 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from string import Template
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -23,10 +26,12 @@ from halab.backends.base import Backend
 from halab.course.catalog import Lab, course_root
 from halab.course.scene import Scene
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
+from halab.images.registry.manage import Registries
 from halab.settings import halab_home
 
 Report = Callable[[str], None]
 MARK = "halab.io/scene"
+GIVEN_MARK = "halab-scene"  # a ConfigMap, where the namespace itself is not ours to annotate
 CLEARED = (
     "deployments",
     "statefulsets",
@@ -49,7 +54,7 @@ CLEARED = (
     "persistentvolumeclaims",
     "events",
 )  # owners before what they own, so that nothing is made anew
-KEPT = {("configmaps", "kube-root-ca.crt")}
+KEPT = {("configmaps", "kube-root-ca.crt"), ("configmaps", GIVEN_MARK)}
 CLEAR_TIMEOUT = 20.0  # seconds until everything of a scene must be gone
 
 
@@ -65,32 +70,70 @@ def open_stage(lab: Lab, backend: Backend, report: Report) -> Scene:
         raise UsageError(f"lab {lab.slug}", f"needs {', '.join(lacking)}, which this cluster does not have", "see: halab status")
     for reference, folder in lab.images:
         backend.provide_image(reference, folder, report)
+    namespace = backend.namespace(lab.namespace)
     scene = Scene(
-        Api(backend.kubeconfig(), lab.namespace),
+        Api(backend.kubeconfig(), namespace),
         backend,
-        lab.namespace,
+        namespace,
         work_folder(lab),
         learner_environment(lab, backend),
         backend.images(),
     )
-    namespace = scene.api.find("namespaces", lab.namespace)
-    if namespace is None or MARK not in namespace["metadata"].get("annotations", {}):
-        report(f"laying the scene in namespace {lab.namespace}")
+    found = scene.api.find("namespaces", namespace)
+    if namespace != lab.namespace:
+        _enter_given(lab, scene, report)
+    elif found is None or MARK not in found["metadata"].get("annotations", {}):
+        report(f"laying the scene in namespace {namespace}")
         lay(lab, scene)
     return scene
 
 
 def lay(lab: Lab, scene: Scene) -> None:
     """Create the namespace and the initial objects, then mark it as laid."""
-    scene.api.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lab.namespace, "labels": {"halab.io/lab": lab.slug}}}
-    )
+    if scene.namespace == lab.namespace:
+        scene.api.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lab.namespace, "labels": {"halab.io/lab": lab.slug}}}
+        )
     if lab.manifests.is_dir():
         done = scene.kubectl("apply", "-f", str(lab.manifests))
         if done.returncode:
             raise ClusterError(f"lab {lab.slug}", f"its scene was refused: {done.stderr.strip()}", f"see {lab.manifests}")
-    mark = {"metadata": {"annotations": {MARK: scene_digest(lab)}}}
-    scene.api.patch("namespaces", lab.namespace, mark)
+    if scene.namespace == lab.namespace:
+        mark = {"metadata": {"annotations": {MARK: scene_digest(lab)}}}
+        scene.api.patch("namespaces", lab.namespace, mark)
+    else:
+        _mark_given(scene, {"lab": lab.slug})
+
+
+def _enter_given(lab: Lab, scene: Scene, report: Report) -> None:
+    """The learner's one namespace on somebody's cluster holds one lab at a time, and what was in it before the course stays."""
+    there = scene.api.find("configmaps", GIVEN_MARK)
+    if there is not None and there["data"]["lab"] == lab.slug:
+        return
+    if there is not None:
+        report(f"clearing lab {there['data']['lab']} away")
+        clear(scene)
+    else:
+        before = [
+            f"{kind}/{obj['metadata']['name']}" for kind in CLEARED if kind != "events" for obj in _present(scene.api, kind)
+        ]
+        _mark_given(scene, {"lab": "", "before": "\n".join(before)})
+    report(f"laying the scene in namespace {scene.namespace}")
+    lay(lab, scene)
+
+
+def _mark_given(scene: Scene, data: dict[str, str]) -> None:
+    meta = {"name": GIVEN_MARK, "labels": {"app.kubernetes.io/managed-by": "halab"}}
+    there = scene.api.find("configmaps", GIVEN_MARK)
+    kept = there["data"] if there is not None else {}
+    scene.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {**kept, **data}})
+
+
+def _kept(scene: Scene) -> set[tuple[str, str]]:
+    """(kind, name) of what a scene's clearing leaves alone: the cluster's own, and what was in a given namespace before the course."""
+    there = scene.api.find("configmaps", GIVEN_MARK)
+    before = there["data"].get("before", "").split() if there is not None else []
+    return KEPT | {(kind, name) for kind, _, name in (entry.partition("/") for entry in before)}
 
 
 def scene_digest(lab: Lab) -> str:
@@ -103,29 +146,39 @@ def scene_digest(lab: Lab) -> str:
 
 def clear(scene: Scene) -> None:
     """Remove the learner's and the scene's objects from the namespace, and wait until they are gone."""
-    api = scene.api
+    api, kept = scene.api, _kept(scene)
     for kind in CLEARED:
         for obj in _present(api, kind):
             name = obj["metadata"]["name"]
-            if (kind, name) not in KEPT:
+            if (kind, name) not in kept:
                 api.delete(kind, name, grace=0 if kind == "pods" else None)
     deadline = time.monotonic() + CLEAR_TIMEOUT
     for kind in ("replicasets", "pods"):
-        left = api.wait(kind, lambda objects: not objects, max(0.1, deadline - time.monotonic()))
-        if left:
+        spared = {name for of, name in kept if of == kind}
+        gone = partial(_only, spared)
+        left = api.wait(kind, gone, max(0.1, deadline - time.monotonic()))
+        if _names(left) - spared:
             raise ClusterError(
                 f"namespace {scene.namespace}",
-                f"{kind} are still there: {', '.join(o['metadata']['name'] for o in left)}",
+                f"{kind} are still there: {', '.join(sorted(_names(left) - spared))}",
                 "try again",
             )
 
 
+def _only(spared: set[str], objects: list[Any]) -> bool:
+    return _names(objects) <= spared
+
+
+def _names(objects: list[Any]) -> set[str]:
+    return {obj["metadata"]["name"] for obj in objects}
+
+
 def _present(api: Api, kind: str) -> list[Any]:
-    """The objects of a kind; none where the cluster does not know it (the Gateway API is an addition)."""
+    """The objects of a kind; none where the cluster does not know it (the Gateway API is an addition) or keeps it from the learner."""
     try:
         return api.list(kind)
     except ApiError as error:
-        if error.code == 404:
+        if error.code in (403, 404):
             return []
         raise
 
@@ -147,13 +200,16 @@ def reset(lab: Lab, scene: Scene) -> Path | None:
 
 
 def _remove_made(lab: Lab, scene: Scene) -> None:
-    """Containers and images that the learner made beside the cluster, where they are there."""
+    """Containers, registries and images that the learner made beside the cluster, where they are there."""
     for container in lab.made_containers:
         with suppress(ImageError):
             scene.images.remove_container(container, force=True)
     for image in lab.made_images:
         with suppress(ImageError):
-            scene.images.remove(image, force=True)
+            scene.images.remove(Template(image).safe_substitute(scene.environment), force=True)
+    for registry in lab.made_registries:
+        with suppress(ImageError):
+            Registries(halab_home()).stop(registry, purge=True)
 
 
 def solve(lab: Lab, scene: Scene) -> None:
@@ -171,20 +227,27 @@ def solve(lab: Lab, scene: Scene) -> None:
 
 
 def learner_environment(lab: Lab, backend: Backend) -> dict[str, str]:
-    """The environment of the learner's shell: kubectl talks to this cluster, in this lab's namespace."""
+    """The environment of the learner's shell: kubectl talks to this cluster, in this lab's namespace; ``LAB_ADDRESS`` is a loopback address
+    that no other cluster of this machine uses, for what runs beside the cluster."""
     file = halab_home() / "labs" / backend.summary().name / lab.slug / "kubeconfig"
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     config: dict[str, Any] = yaml.safe_load(backend.kubeconfig().read_text())
     for context in config["contexts"]:
         if context["name"] == config["current-context"]:
-            context["context"]["namespace"] = lab.namespace
+            context["context"]["namespace"] = backend.namespace(lab.namespace)
     new = file.with_suffix(f".{os.getpid()}")
     with open(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
         yaml.safe_dump(config, out)
     new.replace(file)
     # The halab of this very environment comes first: scripts and notebooks call it by name.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "KUBECONFIG": str(file), "PATH": path}
+    return {**os.environ, "KUBECONFIG": str(file), "PATH": path, "LAB_ADDRESS": _own_address(config)}
+
+
+def _own_address(config: dict[str, Any]) -> str:
+    """The API server's address where it is a loopback one (each embedded cluster has its own), else 127.0.0.1."""
+    hosts = {urlsplit(cluster["cluster"]["server"]).hostname or "" for cluster in config["clusters"]}
+    return next((host for host in sorted(hosts) if host.startswith("127.")), "127.0.0.1")
 
 
 def work_folder(lab: Lab) -> Path:
