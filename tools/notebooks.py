@@ -43,6 +43,7 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+RUN = 1  # the execution count of cells whose outputs are kept: nbval compares only cells that were run
 CELL_TIMEOUT = 180  # seconds, when executing
 
 
@@ -127,9 +128,13 @@ def learner(book: NotebookNode) -> NotebookNode:
     return copy
 
 
-def execute(book: NotebookNode) -> NotebookNode:
-    """Run a solved notebook on the cluster and keep the text outputs of the cells that nbval compares."""
+def execute(book: NotebookNode, slug: str) -> NotebookNode:
+    """Run a solved notebook on the cluster, from its lab's beginning, and keep the text outputs of the cells that nbval compares."""
     from nbclient import NotebookClient
+
+    from halab.session import open_lab
+
+    open_lab(slug, quiet=True).reset(quiet=True)
 
     NotebookClient(
         book, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks" / "solved")}}
@@ -137,9 +142,9 @@ def execute(book: NotebookNode) -> NotebookNode:
     for cell in book.cells:
         if cell.cell_type != "code":
             continue
-        cell.execution_count = None
         cell.metadata.pop("execution", None)
         cell.outputs = _text_only(cell.outputs) if "nbval-check-output" in cell.metadata.get("tags", []) else []
+        cell.execution_count = RUN if cell.outputs else None
     return book
 
 
@@ -153,7 +158,7 @@ def _text_only(outputs: list[NotebookNode]) -> list[NotebookNode]:
         elif "data" in output and "text/plain" in output.data:
             output.data = NotebookNode({"text/plain": output.data["text/plain"]})
             if "execution_count" in output:
-                output.execution_count = None
+                output.execution_count = RUN
             kept.append(output)
     return kept
 
@@ -172,7 +177,7 @@ def with_outputs_of(book: NotebookNode, file: Path) -> NotebookNode:
     for cell in book.cells:
         before = old.get(cell["id"])
         if cell.cell_type == "code" and before is not None and before.source == cell.source and before.cell_type == "code":
-            cell.outputs = before.outputs
+            cell.outputs, cell.execution_count = before.outputs, RUN if before.outputs else None
     return book
 
 
@@ -185,7 +190,7 @@ def build(source: Path, run: bool) -> None:
     for_instructor.parent.mkdir(exist_ok=True)
     book = solved(source)
     for_learner.write_text(text(learner(book)))
-    book = execute(book) if run else with_outputs_of(book, for_instructor)
+    book = execute(book, slug_of(source)) if run else with_outputs_of(book, for_instructor)
     for_instructor.write_text(text(book))
     print(f"{for_learner.relative_to(ROOT)} and {for_instructor.relative_to(ROOT)}", file=sys.stderr)
 

@@ -63,13 +63,14 @@ lab.expect("rebuild-hits-the-cache")
 # %% [markdown] id="run-words"
 # ## Run it
 #
-# `-p 8080:80` makes port 80 of the container reachable as port 8080 of this machine.
+# `-p 8080:80` makes port 80 of the container reachable as port 8080 of this machine (or as the next free one, if somebody has 8080 already).
 
 # %% id="run"
-# !halab image run -d --name try -p 8080:80 my-nginx:1.0
+port = lab.free_port(8080)
+# !halab image run -d --name try -p {port}:80 my-nginx:1.0
 
 # %% id="ask" tags=["nbval-check-output"]
-# !curl -s -o /dev/null --retry 5 --retry-connrefused -w "%{{http_code}}\n" http://127.0.0.1:8080/
+# !curl -s -o /dev/null --retry 5 --retry-connrefused -w "%{{http_code}}\n" http://127.0.0.1:{port}/
 
 # %% id="stop-try"
 # !halab image rm --force try
@@ -124,7 +125,7 @@ print(lab.scene.images.inspect("my-nginx:1.1")["Digest"])
 #
 # A container's **restart policy** says what happens when its program ends: `no`, `on-failure`, `always`, `unless-stopped`.
 #
-# **Your turn.** Run `my-nginx:1.1` detached, with the name `web`, on port 8081, and with a restart policy that brings it back when it is killed.
+# **Your turn.** Run `my-nginx:1.1` detached, with the name `web`, on the port `{port}`, and with a restart policy that brings it back when it is killed.
 
 # %% id="predict"
 lab.predict(
@@ -138,11 +139,11 @@ lab.predict(
 
 # %% id="run-web" role="answer"
 ### BEGIN SOLUTION
-# !halab image run -d --name web --restart always -p 8081:80 my-nginx:1.1
+# !halab image run -d --name web --restart always -p {port}:80 my-nginx:1.1
 ### END SOLUTION
 
 # %% id="meter"
-meter = lab.traffic("http://127.0.0.1:8081", rate=50)
+meter = lab.traffic(f"http://127.0.0.1:{port}", rate=50)
 meter
 
 # %% id="kill"
