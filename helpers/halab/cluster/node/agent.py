@@ -48,7 +48,8 @@ class Agent:
         uid = new["metadata"]["uid"]
         worker = self.workers.get(uid)
         if worker is None:
-            self.workers[uid] = PodWorker(self.node, new, self._finished)
+            others = [other.pod for other in self.workers.values() if other.active]
+            self.workers[uid] = PodWorker(self.node, new, others, self._finished)
         else:
             worker.update(new)
 

@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from halab.cluster.client import rfc3339, seconds_of
-from halab.cluster.kube.kinds import NODES, PODS
+from halab.cluster.client import rfc3339
+from halab.cluster.kube.kinds import PODS
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 
-from .admission import REJECTED, refusal
 from .hostports import HostPorts
 from .hosts import domain_name_of, hostname_of, resolver
 from .node import Node, private_localhost
@@ -32,7 +31,7 @@ from .runtime import Exit, PodSandbox
 from .starting import Starter
 from .status import pod_status
 from .stopping import Stopper
-from .storage import LOOK_SECONDS, excess, limited
+from .verdicts import Judge
 from .volumes import Volumes
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,6 @@ VOLUME_RETRY = (0.5, 122.0)
 # pod see it happen; a pod that finalizers keep is given the time to lose them.
 LEAST_SECONDS, HELD_SECONDS = 0.5, 1.0
 BACKOFF_EVENTS = 12.0  # how often a waiting container's BackOff event is repeated
-DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 class PodWorker:
@@ -65,8 +63,7 @@ class PodWorker:
         self.removed = False  # the object is gone from the API
         self.restored = recover(pod, self.record)
         self.host_ports = HostPorts()
-        self._others = None if self.restored else others
-        self._storage_look = 0.0
+        self._judge = Judge(None if self.restored else others)
         self._wake = asyncio.Event()
         self._wake.set()
         self._wake_at: float | None = None
@@ -144,10 +141,25 @@ class PodWorker:
         self.node.events.event(reference, kind, reason, message)
 
     def publish(self, *, terminal: bool = False) -> Obj:
+        if self._judge.rejected and self.verdict is not None:
+            return self._publish_rejection(*self.verdict)
         status = pod_status(self.pod, self.record, self.node.address, terminal=terminal, verdict=self.verdict)
         # A pod that has ended is told of once its sandbox is gone too, so that nobody sees it half ended.
         over = status["phase"] in ("Succeeded", "Failed") and self.verdict is None and self.record.sandbox_ready
         if not self.removed and not over:
+            self.publisher.put(status)
+        return status
+
+    def _publish_rejection(self, reason: str, message: str) -> Obj:
+        """Of a pod that never began there is nothing to tell but why."""
+        status: Obj = {
+            "phase": "Failed",
+            "reason": reason,
+            "message": message,
+            "startTime": self.record.start_time,
+            "conditions": [],
+        }
+        if not self.removed:
             self.publisher.put(status)
         return status
 
@@ -212,14 +224,8 @@ class PodWorker:
             return False
 
     async def _step(self) -> bool:
-        if self._others is not None and await self._rejected(self._others):
-            return True
-        self._others = None
-        if self._over_deadline():
-            self.verdict = DEADLINE
-            self.event("Normal", *DEADLINE)
-            return True
-        if await self._over_storage():
+        if (verdict := await self._judge.verdict(self)) is not None:
+            self.verdict = verdict
             return True
         status = self.publish()
         if status["phase"] in ("Succeeded", "Failed"):
@@ -243,47 +249,11 @@ class PodWorker:
         self.publish()
         return False
 
-    def _over_deadline(self) -> bool:
-        seconds = self.pod["spec"].get("activeDeadlineSeconds")
-        if seconds is None:
-            return False
-        left = seconds_of(self.record.start_time) + seconds - time.time()
-        if left <= 0:
-            return True
-        self.wake_in(left + 0.01)
-        return False
-
-    async def _rejected(self, others: list[Obj]) -> bool:
-        """A pod that does not fit on the node fails before it began."""
-        labels: dict[str, str] = {}
-        if self.pod["spec"].get("nodeSelector"):
-            labels = (await self.node.client.get(NODES, self.node.name))["metadata"].get("labels") or {}
-        refused = refusal(self.pod, others, self.node.allocatable, labels)
-        if refused is None:
-            return False
-        self.verdict = refused
-        self.event("Warning", refused[0], refused[1].removeprefix(REJECTED))
-        return True
-
-    async def _over_storage(self) -> bool:
-        if not self.volumes.paths or not limited(self.pod):
-            return False
-        now = time.monotonic()
-        if now >= self._storage_look:
-            self._storage_look = now + LOOK_SECONDS
-            message = await asyncio.to_thread(excess, self.pod, dict(self.volumes.paths), self.directory / "logs")
-            if message is not None:
-                self.verdict = ("Evicted", message)
-                self.event("Warning", "Evicted", message)
-                return True
-        self.wake_in(self._storage_look - now)
-        return False
-
     async def _prepare(self) -> bool:
         """Volumes and sandbox. False if a volume cannot be had yet."""
-        if self.sandbox is None:
-            await self._open_sandbox_address()
         try:
+            if self.sandbox is None:
+                self._open_sandbox()
             first = not self.volumes.paths and self.pod["spec"].get("volumes")
             await self.volumes.set_up(self.context)
         except VolumeError as error:
@@ -309,7 +279,7 @@ class PodWorker:
             self.publish()
         return True
 
-    async def _open_sandbox_address(self) -> None:
+    def _open_sandbox(self) -> None:
         spec = self.pod["spec"]
         host = bool(spec.get("hostNetwork"))
         self.record.address = self.node.address if host else self.node.addresses.take()

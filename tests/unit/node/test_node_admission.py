@@ -1,0 +1,96 @@
+"""What the agent refuses to run, and what it ends for filling the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halab.cluster.node.admission import refusal, requests
+from halab.cluster.node.hostports import wanted
+from halab.cluster.node.storage import excess, limited
+
+NODE = {"cpu": "2", "memory": "1Gi", "ephemeral-storage": "10Gi", "pods": "3"}
+
+
+def container(name: str = "main", **requested: str) -> dict[str, Any]:
+    return {"name": name, "resources": {"requests": requested}}
+
+
+def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "p"}, "spec": {"containers": list(containers) or [container()], **spec}}
+
+
+def test_a_pod_asks_for_its_largest_moment() -> None:
+    side = {**container("side", cpu="100m"), "restartPolicy": "Always"}
+    of = pod(container(cpu="500m"), initContainers=[side, container("init", cpu="1")])
+    assert requests(of)["cpu"] * 1000 == 1100
+    of["spec"]["initContainers"][1]["resources"]["requests"]["cpu"] = "200m"
+    assert requests(of)["cpu"] * 1000 == 600
+
+
+def test_a_pod_that_fits_is_taken() -> None:
+    assert refusal(pod(container(cpu="1500m")), [pod(container(cpu="500m"))], NODE, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("of", "others", "expected"),
+    [
+        (
+            pod(container(cpu="1600m")),
+            [pod(container(cpu="500m"))],
+            (
+                "OutOfcpu",
+                "Pod was rejected: Node didn't have enough resource: cpu, requested: 1600, used: 500, capacity: 2000",
+            ),
+        ),
+        (
+            pod(container(memory="2Gi")),
+            [],
+            (
+                "OutOfmemory",
+                "Pod was rejected: Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824",
+            ),
+        ),
+        (
+            pod(),
+            [pod(), pod(), pod()],
+            ("OutOfpods", "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3"),
+        ),
+        (
+            pod(nodeSelector={"disk": "ssd"}),
+            [],
+            (
+                "NodeAffinity",
+                "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+            ),
+        ),
+    ],
+)
+def test_a_pod_that_does_not_fit_is_refused_with_numbers(
+    of: dict[str, Any], others: list[Any], expected: tuple[str, str]
+) -> None:
+    assert refusal(of, others, NODE, {"disk": "hdd"}) == expected
+
+
+def test_a_volume_beyond_its_limit_is_named(tmp_path: Path) -> None:
+    of = pod(volumes=[{"name": "w", "emptyDir": {"sizeLimit": "1Mi"}}])
+    assert limited(of)
+    volume = tmp_path / "w"
+    volume.mkdir()
+    assert excess(of, {"w": volume}, tmp_path / "logs") is None
+    (volume / "f").write_bytes(b"x" * (2 << 20))
+    assert excess(of, {"w": volume}, tmp_path / "logs") == 'Usage of EmptyDir volume "w" exceeds the limit "1Mi". '
+
+
+def test_host_ports_are_taken_from_the_containers_but_not_on_the_hosts_network() -> None:
+    ports = [
+        {"containerPort": 80, "hostPort": 8080},
+        {"containerPort": 53, "hostPort": 53, "protocol": "UDP"},
+        {"containerPort": 1},
+    ]
+    of = pod({"name": "main", "ports": ports})
+    assert list(wanted(of)) == [("", 8080, 80)]
+    of["spec"]["hostNetwork"] = True
+    assert list(wanted(of)) == []
