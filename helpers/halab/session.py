@@ -12,18 +12,21 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from halab import backends
-from halab.badge import Badge, badge
 from halab.course import catalog, predictions, requests, stage
 from halab.course.progress import progress_of
 from halab.course.results import Passed, Result
 from halab.course.runner import Runner
 from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
-from halab.timeline.live import Live
 
 if TYPE_CHECKING:
     from halab.widgets.checklist import Checklist
+    from halab.widgets.desk import Desk
+    from halab.widgets.faults import FaultPanel
     from halab.widgets.prediction import PredictionWidget
+    from halab.widgets.rollout import Rollout
+    from halab.widgets.routes import Routes
+    from halab.widgets.timeline import Timeline
     from halab.widgets.topology import Topology
     from halab.widgets.traffic import TrafficMeter
 
@@ -55,7 +58,7 @@ class LabSession:
         self.runner = Runner(found, self.scene, self.progress)
         self.namespace = self.scene.namespace
         self._lock = threading.RLock()
-        self._live: Live | None = None
+        self._desk: Desk | None = None
 
     def _heal_leftovers(self) -> None:
         """What outlived both its time and its guard (the machine was switched off meanwhile) is healed before anything else is seen."""
@@ -70,6 +73,7 @@ class LabSession:
         """Point this process (and every ``!command`` of the notebook) at the lab."""
         os.environ.update({name: self.scene.environment[name] for name in ("KUBECONFIG", "PATH", "LAB_ADDRESS")})
         os.chdir(self.scene.files)
+        self.desk().start_recording()
 
     def __repr__(self) -> str:
         done, tasks = len(self.progress.passed()), len(self.definition.tasks)
@@ -82,20 +86,37 @@ class LabSession:
 
     def topology(self) -> Topology:
         """The live picture of nodes, pods, Services and routes."""
-        from halab.widgets.topology import Topology
+        return self.desk().topology()
 
-        return Topology(self.live(), f"{self.summary.name} · {self.namespace}", again=self._again("topology()"))
+    def routes(self) -> Routes:
+        """The way of a request: route, Service, EndpointSlice, pod; with live shares while a traffic meter runs."""
+        return self.desk().routes()
 
-    def badge(self, what: str) -> Badge:
-        """How true to Kubernetes ``what`` is on this cluster, as a small mark: ``lab.badge("NetworkPolicy")``. Raises UsageError for an unknown name."""
-        return badge(what, embedded=self.summary.backend == "embedded")
+    def rollout(self) -> Rollout:
+        """The Deployments' revisions, filling and draining."""
+        return self.desk().rollout()
 
-    def live(self) -> Live:
-        """The picture of the lab, kept by watches; one for all widgets of this session."""
+    def timeline(self, minutes: float = 30) -> Timeline:
+        """What was recorded in the last ``minutes``: move back to any second of it; ``timeline().export("failure.html")`` writes it to a file."""
+        return self.desk().timeline(minutes)
+
+    def fault_panel(self) -> FaultPanel:
+        """The catalogue of failures: look what one would hit, inject it, heal it."""
+        return self.desk().fault_panel()
+
+    def note(self, text: str, kind: str = "note") -> None:
+        """Write a line into the lab's timeline."""
+        self.desk().note(note={"kind": kind, "text": text})
+
+    def desk(self) -> Desk:
+        """What this session's widgets share."""
+        from halab.widgets.desk import Desk
+
         with self._lock:
-            if self._live is None:
-                self._live = Live(self.scene.api)
-            return self._live
+            if self._desk is None:
+                folder = halab_home() / "labs" / self.summary.name / self.definition.slug / "timeline"
+                self._desk = Desk(self.scene.api, self.backend, folder, self._again)
+            return self._desk
 
     def _again(self, call: str) -> str:
         """The expression that makes a widget again in a fresh kernel (``halab.session`` is what it is called on)."""
@@ -103,9 +124,7 @@ class LabSession:
 
     def traffic(self, target: str = "", *, rate: float = 20.0, host: str = "", path: str = "/") -> TrafficMeter:
         """A meter that sends ``rate`` requests a second to ``target`` (as in ``url``) and shows how many got an answer, how fast, and from whom."""
-        from halab.widgets.traffic import TrafficMeter
-
-        return TrafficMeter(self.url(target), rate=rate, host=host, path=path)
+        return self.desk().traffic(self.url(target), rate=rate, host=host, path=path)
 
     def url(self, target: str = "ingress") -> str:
         """Where ``target`` is reached from this machine: ``ingress``, ``ingress:https``, ``service/NAME[:PORT]``, ``pod/NAME[:PORT]`` or ``node/NAME:PORT``;
@@ -223,15 +242,22 @@ class LabSession:
         asked = predictions.ask(self.progress, name, question, options)
         if answer is not None:
             chosen = predictions.commit(self.progress, name, answer)
+            self._predicted(chosen)
             print(f"{question}\nyou say: {chosen.options[chosen.chosen or 0]}")
             return None
         from halab.widgets.prediction import PredictionWidget
 
-        return PredictionWidget(self.progress, asked)
+        return PredictionWidget(self.progress, asked, self._predicted)
 
     def explain(self, name: str, happened: int, seen: str) -> None:
         """The prediction beside what happened. ``happened`` is the option that came true, ``seen`` the observation."""
         print(predictions.compare(self.progress, name, happened, seen))
+        self.desk().note(outcome={"name": name, "happened": happened, "seen": seen})
+
+    def _predicted(self, made: predictions.Prediction) -> None:
+        self.desk().note(
+            prediction={"name": made.name, "question": made.question, "options": list(made.options), "chosen": made.chosen}
+        )
 
 
 def _say(text: str) -> None:

@@ -9,6 +9,7 @@ kubectl would print).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 Obj = dict[str, Any]
@@ -50,33 +51,31 @@ class Painter:
 
         for node in objects.get("nodes", ()):
             key = f"node/{node['metadata']['name']}"
-            picture[key] = once(key, _version(node), lambda node=node: node_view(node))
+            picture[key] = once(key, _version(node), partial(node_view, node))
         for pod in objects.get("pods", ()):
             key = f"pod/{pod['metadata'].get('uid') or pod['metadata']['name']}"
-            picture[key] = once(key, _version(pod), lambda pod=pod: pod_view(pod))
+            picture[key] = once(key, _version(pod), partial(pod_view, pod))
         targets: dict[str, list[View]] = {}
         versions: dict[str, list[Any]] = {}
         for item in objects.get("endpointslices", ()):
             name = (item["metadata"].get("labels") or {}).get(SERVICE_OF, "")
-            found = once(f"slice/{item['metadata'].get('name')}", _version(item), lambda item=item: endpoint_views(item))
+            found = once(f"slice/{item['metadata'].get('name')}", _version(item), partial(endpoint_views, item))
             targets.setdefault(name, []).extend(found)
             versions.setdefault(name, []).append(_version(item))
         for service in objects.get("services", ()):
             name = service["metadata"]["name"]
             version = (_version(service), *versions.get(name, ())) if _version(service) else None
-            picture[f"service/{name}"] = once(
-                f"service/{name}", version, lambda service=service, name=name: service_view(service, targets.get(name, []))
-            )
-        for kind, views in (("ingresses", ingress_views), ("httproutes", http_route_views)):
+            picture[f"service/{name}"] = once(f"service/{name}", version, partial(service_view, service, targets.get(name, [])))
+        for kind, seen in (("ingresses", ingress_views), ("httproutes", http_route_views)):
             for route in objects.get(kind, ()):
-                for view in once(f"{kind}/{route['metadata']['name']}", _version(route), lambda v=views, r=route: v(r)):
+                for view in once(f"{kind}/{route['metadata']['name']}", _version(route), partial(seen, route)):
                     picture[f"route/{view['by']}/{view['host']}{view['path']}"] = view
         for deployment in objects.get("deployments", ()):
             key = f"deployment/{deployment['metadata']['name']}"
-            picture[key] = once(key, _version(deployment), lambda d=deployment: deployment_view(d))
+            picture[key] = once(key, _version(deployment), partial(deployment_view, deployment))
         for replica_set in objects.get("replicasets", ()):
             key = f"revision/{replica_set['metadata']['name']}"
-            picture[key] = once(key, _version(replica_set), lambda r=replica_set: revision_view(r))
+            picture[key] = once(key, _version(replica_set), partial(revision_view, replica_set))
         return picture
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import traitlets
@@ -20,16 +21,24 @@ class PredictionWidget(Widget):
     options: Any = traitlets.List().tag(sync=True)
     chosen = traitlets.Int(-1).tag(sync=True)
 
-    def __init__(self, progress: Progress, prediction: predictions.Prediction, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        prediction: predictions.Prediction,
+        told: Callable[[predictions.Prediction], None] = lambda _made: None,
+        **kwargs: Any,
+    ) -> None:
+        """``told`` is called with the prediction when it is committed."""
         chosen = -1 if prediction.chosen is None else prediction.chosen
         super().__init__(question=prediction.question, options=list(prediction.options), chosen=chosen, **kwargs)
-        self._progress, self._name = progress, prediction.name
+        self._progress, self._name, self._told = progress, prediction.name, told
         self.on_msg(self._command)
 
     def _command(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("do") == "commit" and self.chosen < 0:
             found = predictions.commit(self._progress, self._name, int(content["option"]))
             self.chosen = -1 if found.chosen is None else found.chosen
+            self._told(found)
 
     def __repr__(self) -> str:
         lines = [f"({'x' if i == self.chosen else ' '}) {option}" for i, option in enumerate(self.options)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import traitlets
@@ -24,11 +25,21 @@ class TrafficMeter(Widget):
     running = traitlets.Bool(False).tag(sync=True)
     said = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, url: str, *, rate: float = 20.0, host: str = "", path: str = "/", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float = 20.0,
+        host: str = "",
+        path: str = "/",
+        told: Callable[[str, list[Request]], None] = lambda _target, _requests: None,
+        **kwargs: Any,
+    ) -> None:
+        """``told`` gets (what is sent to, requests) as they are recorded."""
         label = f"{rate:g} requests/s to {url}{path if path != '/' else ''}" + (f" as {host}" if host else "")
         super().__init__(target=label, **kwargs)
         self._arguments = {"rate": rate, "host": host, "path": path}
-        self._url = url
+        self._url, self._told = url, told
         self._fold = traffic_view.Fold()
         self._lock = threading.Lock()
         self._requests: list[Request] = []
@@ -49,6 +60,7 @@ class TrafficMeter(Widget):
             for request in requests:
                 self._fold.add(request)
             self._requests += requests
+        self._told(self.target, requests)
         self._gatherer.poke()
 
     def _refresh(self) -> None:

@@ -1,0 +1,134 @@
+// The fault panel: choose, look at what would be hit, inject, heal. What is active counts down.
+
+function paint({ model, el }) {
+  const root = make("section", "halab-widget halab-faults");
+  root.setAttribute("aria-label", "Fault panel");
+  const head = make("div", "halab-head");
+  const title = make("span", "halab-title");
+  const all = make("button", "halab-button", "Heal all");
+  head.append(title, all);
+  const form = make("div", "halab-faults-form");
+  const label = (/** @type {string} */ text, /** @type {HTMLElement} */ control) => {
+    const box = make("label", "halab-faults-label", text);
+    box.append(control);
+    form.append(box);
+    return box;
+  };
+  const choice = /** @type {HTMLSelectElement} */ (make("select", "halab-faults-choice"));
+  const target = /** @type {HTMLSelectElement} */ (make("select", "halab-faults-target"));
+  const seconds = /** @type {HTMLInputElement} */ (make("input", "halab-faults-seconds"));
+  seconds.type = "number";
+  seconds.min = "1";
+  seconds.max = "3600";
+  label("failure", choice);
+  const targetBox = label("target", target);
+  label("seconds", seconds);
+  const look = make("button", "halab-button", "What would it hit?");
+  const inject = make("button", "halab-button halab-button-danger", "Inject");
+  form.append(look, inject);
+  const about = make("dl", "halab-faults-about");
+  const hits = make("div", "halab-faults-hits");
+  hits.setAttribute("aria-live", "polite");
+  const active = make("ul", "halab-faults-active");
+  active.setAttribute("aria-label", "Active failures");
+  const trouble = make("div", "halab-trouble");
+  trouble.setAttribute("role", "alert");
+  const said = make("div", "halab-said");
+  said.setAttribute("aria-live", "polite");
+  root.append(head, form, about, hits, active, trouble, said);
+  el.append(root);
+  const send = (/** @type {object} */ content) => model.send(content);
+  const chosen = () => model.get("catalogue").find((/** @type {any} */ f) => f.name === choice.value);
+  const asked = () => ({ fault: choice.value, target: targetBox.hidden ? "" : target.value, duration: Number(seconds.value) || undefined });
+
+  for (const fault of model.get("catalogue")) {
+    const option = /** @type {HTMLOptionElement} */ (make("option", "halab-faults-option", fault.title + (fault.lacks.length ? " (not on this cluster)" : "")));
+    option.value = fault.name;
+    option.disabled = fault.lacks.length > 0;
+    choice.append(option);
+  }
+
+  function drawTargets() {
+    const names = model.get("targets")[chosen()?.target] ?? [];
+    const before = target.value;
+    target.replaceChildren(...names.map((/** @type {string} */ name) => {
+      const option = /** @type {HTMLOptionElement} */ (make("option", "halab-faults-option", name));
+      option.value = name;
+      return option;
+    }));
+    if (names.includes(before)) target.value = before;
+    targetBox.hidden = !chosen()?.target;
+  }
+
+  function drawAbout() {
+    const fault = chosen();
+    if (!fault) return;
+    seconds.value = String(fault.duration);
+    drawTargets();
+    const rows = [["does", fault.does], ["expect", fault.expect], ["seen after", fault.within], ["heals", fault.heals]];
+    if (fault.cluster_wide) rows.push(["mind", "▲ it hits the whole cluster, not only this namespace"]);
+    about.replaceChildren(...rows.flatMap(([word, text]) => [make("dt", "halab-soft", word), make("dd", "halab-faults-text", text)]));
+    hits.textContent = "";
+  }
+
+  function drawHits() {
+    const seen = model.get("preview");
+    say(hits, seen.hits ? `would hit: ${seen.hits.join(", ") || "nothing"}` : "");
+  }
+
+  function drawActive() {
+    const list = model.get("active");
+    all.hidden = !list.length;
+    keyed(active, list, (f) => f.id, (f) => {
+      const item = make("li", "halab-faults-item");
+      const button = make("button", "halab-button", "Heal");
+      button.setAttribute("aria-label", `Heal ${f.fault} ${f.target}`);
+      button.addEventListener("click", () => send({ do: "heal", id: f.id }));
+      item.append(glyph("failing"), make("span", "halab-title", `${f.fault} ${f.target}`), make("span", "halab-faults-left"), button);
+      return item;
+    }, (item, f) => say(item.querySelector(".halab-faults-left"), `${f.hits.join(", ")} · heals by itself in ${Math.max(0, Math.round(f.until - Date.now() / 1000))} s${f.error ? ` · ✕ ${f.error}` : ""}`));
+    if (list.some((f) => f.until < Date.now() / 1000 - 1)) send({ do: "look" });
+    if (list.length && !ticking) ticking = window.setInterval(drawActive, 1000);
+    if (!list.length && ticking) {
+      window.clearInterval(ticking);
+      ticking = 0;
+    }
+  }
+  let ticking = 0;
+
+  function drawBusy() {
+    for (const button of [look, inject]) button.toggleAttribute("disabled", model.get("busy"));
+    inject.textContent = model.get("busy") ? "Working…" : "Inject";
+  }
+  const drawTrouble = () => {
+    say(trouble, model.get("trouble"));
+    trouble.hidden = !trouble.textContent;
+  };
+
+  choice.addEventListener("change", drawAbout);
+  look.addEventListener("click", () => send({ do: "preview", ...asked() }));
+  inject.addEventListener("click", () => send({ do: "inject", confirmed: model.get("preview").fault === choice.value, ...asked() }));
+  all.addEventListener("click", () => send({ do: "heal-all" }));
+  // Keys that the notebook would take (Enter, arrows, Delete) belong to the controls.
+  root.addEventListener("keydown", (event) => event.stopPropagation());
+  const off = listen(model, {
+    "change:targets": drawTargets,
+    "change:preview": drawHits,
+    "change:active": drawActive,
+    "change:busy": drawBusy,
+    "change:trouble": drawTrouble,
+    "change:said": () => say(said, model.get("said")),
+  });
+  say(title, model.get("title"));
+  drawAbout();
+  drawActive();
+  drawTrouble();
+  return () => {
+    off();
+    window.clearInterval(ticking);
+    root.remove();
+  };
+}
+
+const render = reattaching(paint);
+export default { render };

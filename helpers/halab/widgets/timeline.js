@@ -1,0 +1,282 @@
+// The timeline: what users had (uPlot), failures, events and notes on a common clock; a slider to move through it; the topology of that moment.
+
+function paint({ model, el }) {
+  const root = make("section", "halab-widget halab-timeline");
+  root.setAttribute("aria-label", "Timeline of the lab");
+  const head = make("div", "halab-head");
+  const title = make("span", "halab-title");
+  const tools = make("span", "halab-timeline-tools");
+  const saveJson = make("button", "halab-button", "Save JSON");
+  const savePage = make("button", "halab-button", "Save HTML");
+  tools.append(saveJson, savePage);
+  head.append(title, tools);
+
+  const chart = make("div", "halab-timeline-chart");
+  chart.setAttribute("role", "img");
+  const lanes = make("div", "halab-timeline-lanes");
+  const bar = make("div", "halab-timeline-bar");
+  const back = make("button", "halab-button", "◀ Change");
+  const forth = make("button", "halab-button", "Change ▶");
+  const live = make("button", "halab-button", "Now");
+  back.setAttribute("aria-label", "Back to the change before");
+  forth.setAttribute("aria-label", "On to the next change");
+  const slider = /** @type {HTMLInputElement} */ (make("input", "halab-timeline-slider"));
+  slider.type = "range";
+  slider.step = "0.1";
+  slider.setAttribute("aria-label", "Moment; arrow keys move by a second");
+  bar.append(back, slider, forth, live);
+  const moment = make("div", "halab-timeline-moment");
+  moment.setAttribute("aria-live", "polite");
+  const host = make("div", "halab-timeline-picture");
+  const said = make("ul", "halab-timeline-said");
+  const predicted = make("div", "halab-timeline-predictions");
+  root.append(head, chart, lanes, bar, moment, host, said, predicted);
+  el.append(root);
+  const stage = topologyStage(host, {});
+  const voice = speaker(moment);
+
+  let seq = 0;
+  /** @type {any[]} */
+  let rows = [];
+  let following = true;
+  let now = 0;
+  let start = 0;
+  let end = 1;
+
+  function load() {
+    const whole = model.get("rows");
+    seq = whole?.seq ?? 0;
+    rows = [...(whole?.rows ?? [])].sort((a, b) => a.at - b.at);
+    range();
+  }
+
+  function add() {
+    const more = model.get("more");
+    if (!more?.seq || more.seq <= seq) return;
+    if (more.seq !== seq + 1) return model.send({ do: "whole" });
+    seq = more.seq;
+    rows = rows.concat(more.rows).sort((a, b) => a.at - b.at);
+    range();
+  }
+
+  function range() {
+    if (!rows.length) {
+      say(moment, "Nothing was recorded yet.");
+      return;
+    }
+    start = rows[0].at;
+    end = Math.max(start + 1, rows[rows.length - 1].at);
+    slider.min = "0";
+    slider.max = String(Math.ceil((end - start) * 10) / 10);
+    if (following) now = end;
+    later();
+  }
+
+  const pictureAt = (/** @type {number} */ at) => {
+    const picture = {};
+    for (const row of rows) {
+      if (row.at > at) break;
+      if (!row.set) continue;
+      if (row.whole) for (const key in picture) delete picture[key];
+      Object.assign(picture, row.set);
+      for (const key of row.gone ?? []) delete picture[key];
+    }
+    return picture;
+  };
+  const clock = (/** @type {number} */ at) => new Date(at * 1000).toLocaleTimeString();
+
+  /** Failures as spans: [begin, end, fault]. */
+  function spans() {
+    const open = new Map();
+    const found = [];
+    for (const { at, fault } of rows) {
+      if (!fault) continue;
+      if (fault.healed) {
+        const was = open.get(fault.id);
+        if (was) was[1] = at;
+        open.delete(fault.id);
+      } else if (!open.has(fault.id)) {
+        const span = [at, Math.min(end, fault.until ?? end), fault]; // it heals by itself, also when nobody recorded that
+        open.set(fault.id, span);
+        found.push(span);
+      }
+    }
+    return found;
+  }
+
+  // What is said of a moment: failures that are active, and what happened within the second.
+  function tell(at, picture) {
+    const pods = viewsOf(picture, "pod/");
+    const ready = pods.filter((p) => p.state === "ready").length;
+    let [good, failed] = [0, 0];
+    const near = [];
+    for (const row of rows) {
+      if (row.traffic && row.at > at - 1 && row.at <= at + 0.001) [good, failed] = [good + row.traffic.good, failed + row.traffic.failed];
+      if (row.at < at - 1.5 || row.at > at + 0.001) continue;
+      if (row.event) near.push(`${row.event.about}: ${row.event.reason}: ${row.event.message}`);
+      if (row.note) near.push(`${row.note.kind}: ${row.note.text}`);
+      if (row.prediction && row.prediction.chosen != null) near.push(`predicted: ${row.prediction.options[row.prediction.chosen]}`);
+      if (row.outcome) near.push(`explained: ${row.outcome.seen}`);
+    }
+    const active = spans().filter(([from, to]) => from <= at && at < to);
+    const words = [`${clock(at)}: ${ready} of ${pods.length} pods ready`];
+    for (const [, , fault] of active) words.push(`▲ ${fault.title}${fault.target ? `: ${fault.target}` : ""}`);
+    if (good || failed) words.push(failed ? `✕ ${failed} of ${good + failed} requests lost in that second` : `${good} requests answered in that second`);
+    voice.say(words.join(" · "));
+    said.replaceChildren(...near.slice(-6).map((line) => make("li", "halab-timeline-line", line)));
+    said.hidden = !near.length;
+  }
+
+  function drawLanes() {
+    const share = (/** @type {number} */ at) => `${(100 * Math.min(1, Math.max(0, (at - start) / (end - start)))).toFixed(2)}%`;
+    const marks = [];
+    for (const [from, to, fault] of spans()) {
+      const mark = make("span", "halab-timeline-fault", `▲ ${fault.title}`);
+      mark.style.left = share(from);
+      mark.style.width = `max(6px, calc(${share(to)} - ${share(from)}))`;
+      mark.title = `${fault.title} ${fault.target}: ${clock(from)} to ${clock(to)}`;
+      marks.push(mark);
+    }
+    for (const row of rows) {
+      const bad = row.event?.type === "Warning";
+      const kind = row.prediction ? "?" : row.outcome ? "!" : row.note ? "●" : bad ? "▲" : row.event ? "|" : "";
+      if (!kind) continue;
+      const mark = make("span", `halab-timeline-tick${bad ? " halab-timeline-bad" : ""}`, kind);
+      mark.style.left = share(row.at);
+      mark.title = row.event ? `${row.event.about}: ${row.event.reason}` : row.note ? row.note.text : row.prediction ? `prediction: ${row.prediction.question}` : row.outcome.seen;
+      marks.push(mark);
+    }
+    lanes.replaceChildren(...marks);
+    lanes.setAttribute("aria-hidden", "true"); // the same is said in words, moment by moment
+  }
+
+  function drawPredictions() {
+    const outcomes = new Map(rows.filter((r) => r.outcome).map((r) => [r.outcome.name, r.outcome]));
+    const asked = new Map(rows.filter((r) => r.prediction).map((r) => [r.prediction.name, r.prediction]));
+    predicted.hidden = !asked.size;
+    predicted.replaceChildren(...[...asked.values()].map((one) => {
+      const outcome = outcomes.get(one.name);
+      const box = make("div", "halab-timeline-prediction");
+      const right = outcome && one.chosen != null ? one.chosen === outcome.happened : null;
+      box.append(make("div", "halab-title", one.question));
+      const pair = make("dl", "halab-timeline-pair");
+      const row = (/** @type {string} */ word, /** @type {string} */ text) => pair.append(make("dt", "halab-soft", word), make("dd", "halab-timeline-text", text));
+      row("you predicted", one.chosen == null ? "(not committed)" : one.options[one.chosen]);
+      row("what happened", outcome ? `${right === null ? "" : right ? "✔ " : "✕ "}${one.options[outcome.happened]}` : "(not yet)");
+      if (outcome) row("observed", outcome.seen);
+      box.append(pair);
+      return box;
+    }));
+  }
+
+  const css = (/** @type {string} */ name) => getComputedStyle(root).getPropertyValue(name).trim();
+  /** @type {any} */
+  let plot = null;
+  function traffic() {
+    const bins = new Map();
+    for (const row of rows) if (row.traffic) {
+      const bin = bins.get(row.at) ?? [0, 0];
+      bins.set(row.at, [bin[0] + row.traffic.good, bin[1] + row.traffic.failed]);
+    }
+    const times = [...bins.keys()].sort((a, b) => a - b);
+    return [times.map((t) => t - start), times.map((t) => bins.get(t)[0] + bins.get(t)[1]), times.map((t) => bins.get(t)[0])];
+  }
+
+  function drawChart() {
+    const data = traffic();
+    chart.hidden = !data[0].length;
+    if (chart.hidden) return;
+    const lost = data[1].reduce((sum, all, i) => sum + all - data[2][i], 0);
+    chart.setAttribute("aria-label", `Requests over time: ${data[2].reduce((a, b) => a + b, 0)} answered, ${lost} lost`);
+    if (!plot) {
+      const axis = { stroke: css("--halab-ink"), grid: { stroke: css("--halab-line"), width: 1 }, ticks: { show: false }, font: "11px sans-serif", labelFont: "11px sans-serif" };
+      const bars = (/** @type {string} */ color, /** @type {string} */ label) => ({ label, stroke: css(color), fill: css(color), paths: uPlot.paths.stepped({ align: -1 }), points: { show: false } });
+      plot = new uPlot({
+        width: Math.max(200, chart.clientWidth), height: 90, legend: { show: false }, cursor: { show: false }, padding: [6, 8, 0, 0],
+        scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
+        axes: [{ ...axis, size: 20, values: (_u, ticks) => ticks.map((t) => clock(start + t)) }, { ...axis, size: 40, label: "requests", labelSize: 14 }],
+        series: [{}, bars("--halab-failing", "all"), bars("--halab-ready", "answered")],
+      }, data, chart);
+    } else plot.setData(data);
+  }
+
+  let asked = 0;
+  let whole = true;
+  const later = () => {
+    whole = true;
+    if (!asked) asked = requestAnimationFrame(draw);
+  };
+  function draw() {
+    asked = 0;
+    const picture = pictureAt(now);
+    slider.value = String(now - start);
+    slider.setAttribute("aria-valuetext", clock(now));
+    root.style.setProperty("--halab-now", `${(100 * (now - start)) / (end - start)}%`);
+    stage.draw(picture, null);
+    tell(now, picture);
+    live.disabled = following;
+    if (whole) {
+      whole = false;
+      drawLanes();
+      drawPredictions();
+      drawChart();
+    }
+  }
+
+  function go(at) {
+    now = Math.min(end, Math.max(start, at));
+    following = false;
+    if (!asked) asked = requestAnimationFrame(draw);
+  }
+
+  const changes = () => rows.filter((r) => (r.set && !r.whole) || r.fault || r.event?.type === "Warning").map((r) => r.at);
+  slider.addEventListener("input", () => go(start + Number(slider.value)));
+  slider.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+    if (!step) return;
+    go(now + step);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  back.addEventListener("click", () => go(changes().filter((at) => at < now - 0.05).pop() ?? start));
+  forth.addEventListener("click", () => go(changes().find((at) => at > now + 0.05) ?? end));
+  live.addEventListener("click", () => {
+    following = true;
+    now = end;
+    later();
+  });
+
+  function save(name, type, text) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+  const file = () => model.get("title").replace(/[^\w-]+/g, "-");
+  saveJson.addEventListener("click", () => save(`${file()}.json`, "application/json", JSON.stringify({ title: model.get("title"), rows })));
+  savePage.addEventListener("click", () => model.send({ do: "page" }));
+  savePage.hidden = !model.widget_manager; // a saved page is a page already
+
+  const sized = new ResizeObserver(() => plot && chart.clientWidth && plot.width !== chart.clientWidth && plot.setSize({ width: chart.clientWidth, height: 90 }));
+  sized.observe(chart);
+  const off = listen(model, {
+    "change:rows": load,
+    "change:more": add,
+    "change:page": () => model.get("page") && save(`${file()}.html`, "text/html", model.get("page")),
+  });
+  say(title, model.get("title"));
+  load();
+  return () => {
+    off();
+    sized.disconnect();
+    cancelAnimationFrame(asked);
+    plot?.destroy();
+    voice.close();
+    stage.close();
+    root.remove();
+  };
+}
+
+const render = reattaching(paint);
+export default { render };
