@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from halab.backends.base import Backend
+from halab.errors import UsageError
 from halab.faults import engine
 from halab.faults.base import Fault
 from halab.faults.catalogue import FAULTS
@@ -73,7 +75,8 @@ class Handle:
 
     def heal(self) -> None:
         if any(one.id == self.injection.id for one in active(self.backend)):
-            heal(self.backend, self.injection.id)
+            with suppress(UsageError):  # its guard was quicker
+                heal(self.backend, self.injection.id)
 
     def __enter__(self) -> Handle:
         return self

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,14 @@ def in_words(subject: str) -> Iterator[None]:
 
 
 def place_of(backend: Backend, namespace: str, controls: Controls) -> Place:
-    return Place(Api(backend.kubeconfig(), namespace), namespace, controls)
+    path = backend.kubeconfig()
+    return Place(_api(path, path.stat().st_mtime_ns, namespace), namespace, controls)
+
+
+@lru_cache(maxsize=8)
+def _api(path: Path, _written: int, namespace: str) -> Api:
+    """One client for all calls, until the cluster is another one."""
+    return Api(path, namespace)
 
 
 def plan(
@@ -50,6 +58,8 @@ def plan(
         raise ClusterError(
             f"fault {name}", f"needs {', '.join(missing)}: this cluster ({kind}) does not offer that", "see: halab fault list"
         )
+    if controls.shared and (own := backend.namespace(namespace)) != namespace:
+        raise UsageError(f"fault {name}", f"namespace {namespace} is not yours on this cluster", f"yours is {own}")
     if target and not fault.target:
         raise UsageError(f"fault {name}", f"hits the whole cluster: it takes no target ({target})")
     place = place_of(backend, namespace, controls)

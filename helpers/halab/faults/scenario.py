@@ -176,16 +176,18 @@ def play(
     report: Callable[[Outcome], None] = lambda _outcome: None,
     wait: Callable[[float], object] = time.sleep,
 ) -> list[Outcome]:
-    """Inject each step at its time. One that cannot be injected (its target is gone, another holds it) is told and passed over.
+    """Inject each step at its time. One that cannot be injected (its target is gone, another holds it) is told and passed over. Returns when
+    the last one has had its time.
 
     ``wait(seconds)`` is how time passes; a notebook gives an event's ``wait`` to be able to stop early.
     """
     began = time.monotonic()
     outcomes: list[Outcome] = []
+    healed = 0.0  # when the last of them will be, in seconds from the beginning
     for step in series:
         left = began + step.at - time.monotonic()
         if left > 0 and wait(left):
-            break
+            return outcomes
         try:
             record = engine.inject(
                 backend,
@@ -198,8 +200,11 @@ def play(
                 confirmed=confirmed,
             )
             outcome = Outcome(step, record.id, "; ".join(record.hits))
+            healed = max(healed, time.monotonic() - began + step.lasts)
         except HalabError as error:
             outcome = Outcome(step, "", str(error))
         outcomes.append(outcome)
         report(outcome)
+    if (left := began + healed - time.monotonic()) > 0:
+        wait(left)
     return outcomes

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_the_command_line_injects_lists_and_heals(shop: Shop) -> None:
     again = cli("heal", found)
     assert again.returncode == 2
     assert "was healed already" in again.stderr
+
+
+def test_the_command_line_plays_a_game_day_to_its_end(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "day.yaml"
+    file.write_text("{length: 1, between: 0.6, failures: [{fault: errors, target: web, lasts: 1, set: {percent: 100}}]}")
+    told = cli("play", str(file), "--dry-run", "-n", NAMESPACE)
+    assert "errors on web for 1 s" in told.stdout
+    assert not broken(shop)
+    with shop.users() as users:
+        done = cli("play", str(file), "-n", NAMESPACE, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [outcome["step"]["fault"] for outcome in json.loads(done.stdout)["outcomes"]] == ["errors"]
+    seen = users.availability()
+    assert seen.ok
+    assert seen.failures.get("503", 0) >= 10
+    assert until(lambda: not faults.active(shop.backend))
 
 
 def test_unknown_failures_targets_and_options_are_refused(shop: Shop) -> None:

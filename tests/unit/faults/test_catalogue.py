@@ -72,6 +72,9 @@ class Classroom:
     def controls(self) -> Shared:
         return self._controls
 
+    def namespace(self, wanted: str) -> str:
+        return "me"
+
     def summary(self) -> Summary:
         return Summary("class", "existing", "running", 3)
 
@@ -89,6 +92,8 @@ def test_a_shared_cluster_offers_what_stays_in_the_namespace_only(classroom: Cla
     assert offered == {"image-unpullable", "bad-config"}
     with pytest.raises(ClusterError, match="does not offer"):
         engine.plan(classroom, "node-lost", "node-1", "me", {})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="namespace others is not yours"):
+        engine.plan(classroom, "bad-config", "deployment/web", "others", {})  # type: ignore[arg-type]
 
 
 def test_on_a_shared_cluster_nothing_is_touched_before_the_dry_run_was_confirmed(

@@ -23,7 +23,7 @@ class DiskFull(ContainerFault):
         "Writes fail with 'No space left on device'; reads go on. Whether users notice depends on whether a request must write."
     )
     within = "at once"
-    heals = "The volume has its space again; what was written or deleted meanwhile is kept."
+    heals = "The volume has its space again; what was written or deleted meanwhile is kept. A container that is restarted has its space at once."
     options = (*WHICH, Option("path", "", "the mountPath of the volume (default: the first that can be written)"))
 
     def request(self, pod: Obj, container: Obj, options: Options) -> Data:
