@@ -20,6 +20,7 @@ from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
 
 if TYPE_CHECKING:
+    from halab.faults.api import Handle, Preview
     from halab.widgets.checklist import Checklist
     from halab.widgets.desk import Desk
     from halab.widgets.faults import FaultPanel
@@ -218,17 +219,20 @@ class LabSession:
 
     # Predict, inject, explain
 
-    def fault(self, name: str, target: str = "", *, duration: float | None = None, dry_run: bool = False, **options: Any) -> Any:
+    def fault(self, name: str, target: str = "", *, duration: float | None = None, **options: Any) -> Handle:
         """Inject a failure of the catalogue (``halab fault list``): ``lab.fault("container-killed", "deployment/web")``.
 
-        It heals at the end of a ``with`` block, by ``.heal()``, after ``duration`` seconds, or when this kernel ends. With ``dry_run`` only what
-        would be hit is told.
+        It heals at the end of a ``with`` block, by ``.heal()``, after ``duration`` seconds, or when this kernel ends.
         """
         from halab.faults import api
 
-        if dry_run:
-            return api.preview(self.backend, name, target, namespace=self.namespace, duration=duration, **options)
         return api.inject(self.backend, name, target, namespace=self.namespace, duration=duration, **options)
+
+    def preview_fault(self, name: str, target: str = "", **options: Any) -> Preview:
+        """What ``fault`` with the same arguments would hit; nothing is touched."""
+        from halab.faults import api
+
+        return api.preview(self.backend, name, target, namespace=self.namespace, **options)
 
     def heal(self) -> None:
         """Heal every failure that is active on the cluster."""
