@@ -55,7 +55,12 @@ def document(status: manage.Status) -> dict[str, object]:
     "--backend", type=click.Choice(choice.BACKENDS), help="What makes the cluster  [default: what it is, embedded for a new one]"
 )
 @click.option("--nodes", type=click.IntRange(1, 60), help="How many nodes  [default: those it has, 3 for a new cluster]")
-@click.option("--without", multiple=True, type=click.Choice(["controllers", "scheduler", "nodes", "dataplane"]), hidden=True)
+@click.option(
+    "--without",
+    multiple=True,
+    type=click.Choice(["controllers", "scheduler", "nodes", "dataplane"]),
+    help="Leave a component out, to run your own in its place (docs/replace-a-component.md).",
+)
 @click.option("--control-planes", type=click.Choice(["1", "3"]), help="kind: how many control planes.")
 @click.option("--node-image", "image", help="kind: another node image, by digest  [default: $HALAB_KIND_IMAGE or the pinned one]")
 @click.option(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from halab.cluster.apiserver import deletes, metrics, reads, reviews, watches, writes
+import orjson
+
+from halab.cluster.apiserver import deletes, metrics, reads, render, reviews, watches, writes
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.request import Request
 from halab.cluster.apiserver.subresources import binding, eviction, proxy, scale, streams, token
 from halab.cluster.kube import kinds, status
 from halab.cluster.kube.kinds import Kind
+from halab.cluster.store.cache import Entry
 
 Handler = Callable[[Context, Request, Kind], Awaitable[None]]
 
@@ -73,14 +76,16 @@ def _unstored(request: Request, kind: Kind) -> Handler | None:
 
 async def _component_status(context: Context, request: Request, kind: Kind) -> None:
     """Deprecated, but ``kubectl get cs`` still asks."""
-    found = []
-    for name, message in (("controller-manager", "ok"), ("scheduler", "ok"), ("etcd-0", "ok")):
-        condition = {"type": "Healthy", "status": "True", "message": message}
-        found.append({"metadata": {"name": name}, "conditions": [condition]})
-    if request.name:
-        one = next((item for item in found if item["metadata"] == {"name": request.name}), None)
-        if one is None:
-            raise status.not_found(kind, request.name)
-        await request.answer_json(200, {"kind": kind.kind, "apiVersion": kind.api_version, **one})
+    condition = {"type": "Healthy", "status": "True", "message": "ok"}
+    found = {
+        name: orjson.dumps({"metadata": {"name": name}, "conditions": [condition]})
+        for name in ("controller-manager", "scheduler", "etcd-0")
+    }
+    renderer = context.renderer(kind, render.negotiate(request))
+    if not request.name:
+        entries = [Entry("", name, 0, value, {}, {}) for name, value in found.items()]
+        await request.answer(200, *renderer.finish(renderer.many(entries, {})))
         return
-    await request.answer_json(200, {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": {}, "items": found})
+    if request.name not in found:
+        raise status.not_found(kind, request.name)
+    await request.answer(200, *renderer.finish(renderer.one(found[request.name])))

@@ -19,9 +19,9 @@ from .runtime.process import ProcessRuntime
 from .server.app import Server
 
 
-def make_node(config: ClusterConfig, node_name: str, store: object | None = None) -> Node:
-    """The node ``node_name`` of the cluster. ``store`` stands in for the image store in tests."""
-    client = Client.from_config(config, f"system:node:{node_name}")
+def make_node(config: ClusterConfig, node_name: str, store: object | None = None, client: Client | None = None) -> Node:
+    """The node ``node_name`` of the cluster. ``store`` stands in for the image store in tests; ``client`` leads to another API server than ours."""
+    client = client or Client.from_config(config, f"system:node:{node_name}")
     index = config.nodes.index(node_name)
     node = Node(
         config=config,
@@ -39,9 +39,11 @@ def make_node(config: ClusterConfig, node_name: str, store: object | None = None
     return node
 
 
-async def run(config: ClusterConfig, node_name: str, *, ready: Callable[[], None], store: object | None = None) -> None:
+async def run(
+    config: ClusterConfig, node_name: str, *, ready: Callable[[], None], store: object | None = None, client: Client | None = None
+) -> None:
     """Run the agent until cancelled. ``ready`` is called once the node is registered, serves, and knows its pods."""
-    node = make_node(config, node_name, store)
+    node = make_node(config, node_name, store, client)
     agent = Agent(node)
     serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(

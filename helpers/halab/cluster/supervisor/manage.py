@@ -65,7 +65,7 @@ def up(name: str = "default", *, nodes: int | None = None, without: tuple[str, .
     names = {one["name"] for one in running["components"]}
     report("waiting for the nodes to be Ready")
     late = api.wait_for_nodes(config, running["nodes"], timeout=UP_TIMEOUT) if APISERVER in names else []
-    if CONTROLLERS in names and not late:
+    if CONTROLLERS in names and "controllers" not in config.without and not late:
         api.wait_for_pods_to_be_allowed(config, timeout=UP_TIMEOUT)
     if late:
         raise ClusterError(
