@@ -38,6 +38,15 @@ def registry_stop(name: str, purge: bool) -> None:
     click.echo(f"registry {name} {'is gone' if purge else 'is stopped'}")
 
 
+@registry.command("mirror")
+@click.argument("registry")
+@click.argument("mirrors", nargs=-1)
+def registry_mirror(registry: str, mirrors: tuple[str, ...]) -> None:
+    """Pull from MIRRORS (IP:PORT ...) what REGISTRY (IP:PORT) does not give; without MIRRORS, from it alone again."""
+    _registries().mirror(registry, mirrors)
+    click.echo(f"{registry} has mirrors: {', '.join(mirrors)}" if mirrors else f"{registry} has no mirrors")
+
+
 @registry.command("ls")
 @json_option
 def registry_list(as_json: bool) -> None:

@@ -10,7 +10,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,33 @@ class Registries:
                 os.close(handle)
         if purge:
             remove_tree(directory)
+            self._forget_mirrors(running.address)
         return Running(name, running.address, 0)
+
+    def mirror(self, registry: str, others: Sequence[str]) -> None:
+        """Pull from ``others``, in this order, what ``registry`` does not give; none: from it alone. Raises ImageError for a broken file."""
+        self._change_mirrors(lambda table: table.update({registry: list(others)}) if others else table.pop(registry, None))
+
+    def _forget_mirrors(self, address: str) -> None:
+        def forget(table: dict[str, list[str]]) -> None:
+            table.pop(address, None)
+            for registry in list(table):
+                table[registry] = [other for other in table[registry] if other != address]
+                if not table[registry]:
+                    del table[registry]
+
+        self._change_mirrors(forget)
+
+    def _change_mirrors(self, change: Callable[[dict[str, list[str]]], object]) -> None:
+        path = self.home / "registries.json"
+        try:
+            table = json.loads(path.read_text()) if path.exists() else {}
+        except ValueError:
+            raise ImageError(str(path), "is not a JSON object of lists", "mend or remove it") from None
+        change(table)
+        scratch = path.with_suffix(f".{os.getpid()}")
+        scratch.write_text(json.dumps(table, indent=1) + "\n")
+        scratch.replace(path)
 
 
 async def run(directory: Path, address: str, ready: int) -> None:

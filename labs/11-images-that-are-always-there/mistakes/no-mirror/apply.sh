@@ -1,0 +1,5 @@
+#!/bin/sh
+set -eu
+cd "$(dirname "$0")/../../solution"
+./registries.sh
+./deploy.sh "$LAB_ADDRESS:5000/shop@$(./publish.sh 1.0)"
