@@ -78,6 +78,10 @@ class Door:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)  # the loop itself would forget it
+        task.add_done_callback(self._tasks.discard)
         for pod, port in self.choose()[:TRIES]:
             tunnel = Tunnel(self.access, self.namespace, pod, port)
             try:

@@ -15,6 +15,7 @@ from halab.cluster.node.server import spdy
 ERROR_STREAM, DATA_STREAM = 1, 3
 READ = 64 * 1024
 CONNECT_SECONDS = 10.0
+LINGER_SECONDS = 30.0
 
 
 class Refused(ConnectionError):
@@ -69,16 +70,20 @@ class Tunnel:
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes until both sides have ended, or one breaks off (then the other is broken off too)."""
-        up = asyncio.create_task(self._upwards(reader))
+        up, down = asyncio.create_task(self._upwards(reader)), asyncio.create_task(self._downwards(writer))
         try:
-            await self._downwards(writer)
-            with contextlib.suppress(ConnectionError):
-                writer.close()
-        except (ConnectionError, spdy.SpdyError):
-            writer.transport.abort()
+            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            if not down.done():  # the client has said all: the answer may still come, unless nobody is there to give it
+                await asyncio.wait({down}, timeout=LINGER_SECONDS)
         finally:
+            whole = down.done() and not down.cancelled() and down.exception() is None
             up.cancel()
-            writer.transport.abort() if not writer.is_closing() else None
+            down.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
+            if whole:
+                writer.close()
+            else:
+                writer.transport.abort()
             self._writer.close()
 
     async def _upwards(self, reader: asyncio.StreamReader) -> None:

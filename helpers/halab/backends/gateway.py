@@ -41,6 +41,9 @@ def install(kubeconfig: Path, load: Load, report: Report, **places: Any) -> None
         report("loading the gateway's image into the nodes")
         load(archive)
     report("deploying the gateway")
+    there = Api(kubeconfig).find("namespaces", NAMESPACE)
+    if there is not None and "deletionTimestamp" in there["metadata"]:  # of an earlier one that was removed just now
+        kubectl.run(kubeconfig, "wait", "--for=delete", f"namespace/{NAMESPACE}", f"--timeout={ROLLOUT_SECONDS}s")
     if not serves(Api(kubeconfig), GROUP):  # a cluster's own definitions, which may be newer, stay as they are
         kubectl.apply(kubeconfig, yaml.safe_dump_all(definitions()))
     kubectl.apply(kubeconfig, manifests(**places))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from halab.errors import MachineError
 from halab.images import api
+from halab.images.bases.languages import interpreter
 
 REFERENCE = "halab-gateway:1"
 ENTRY = "halab.cluster.dataplane.pod"
@@ -22,7 +23,7 @@ SKIPPED = shutil.ignore_patterns("__pycache__", "tests", "*.pyi", "widgets", "st
 ASK = f"""
 import json, sys, {ENTRY}
 tops = {{name.partition(".")[0] for name in sys.modules}}
-print(json.dumps(sorted(tops - sys.stdlib_module_names - {{"__main__"}})))
+print(json.dumps(sorted(tops - sys.stdlib_module_names - {{"__main__", "_distutils_hack"}})))
 """
 DOCKERFILE = """FROM python:{version}
 COPY site /halab/site
@@ -46,7 +47,8 @@ def build(folder: Path, report: Callable[[str], None]) -> Path:
     (context / "envoy").chmod(0o755)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     (context / "Dockerfile").write_text(DOCKERFILE.format(version=version, entry=ENTRY))
-    engine = api.engine("embedded")
+    # The packages fit one minor version of Python. Where the machine's own Python is another, a real base image has to be pulled.
+    engine = api.engine("embedded" if interpreter()[1].startswith(f"{version}.") else "docker")
     engine.build(api.Request(context, tags=(REFERENCE,)), lambda _event: None)
     archive = folder / "gateway.tar"
     engine.save([REFERENCE], archive)
