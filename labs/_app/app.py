@@ -189,21 +189,17 @@ def say(**event: object) -> None:
 def main() -> int:
     app = App()
     Handler.app = app
-    stop = threading.Event()
-
-    def on_term(number: int, _frame: object) -> None:
-        if os.environ.get("ON_TERM") == "abrupt":
-            os._exit(128 + number)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_term)
-    signal.signal(signal.SIGINT, on_term)
-    if stop.wait(setting("START_SECONDS", 0)):
+    # The signals are waited for, not handled: nothing is interrupted, and process 1 of a container gets them as well.
+    wanted = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    if signal.sigtimedwait(wanted, setting("START_SECONDS", 0)):
         return 0
     server = Server(("", int(setting("PORT", 80))), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     say(event="listening", pod=app.pod, version=app.version)
-    stop.wait()
+    number = signal.sigwait(wanted)
+    if os.environ.get("ON_TERM") == "abrupt":
+        os._exit(128 + number)
     app.stopping = True  # /readyz says so from now on
     say(event="stopping", under_way=app.under_way)
     time.sleep(setting("DRAIN_SECONDS", 0))
