@@ -23,6 +23,7 @@ import yaml
 
 from halab.backends.access import Api, ApiError
 from halab.backends.base import Backend
+from halab.cluster.supervisor import manage
 from halab.course.catalog import Lab, course_root
 from halab.course.scene import Scene
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
@@ -32,6 +33,7 @@ from halab.settings import halab_home
 Report = Callable[[str], None]
 MARK = "halab.io/scene"
 GIVEN_MARK = "halab-scene"  # a ConfigMap, where the namespace itself is not ours to annotate
+POD_SECURITY = "pod-security.kubernetes.io/"  # labels of a namespace that a learner may have set
 CLEARED = (
     "deployments",
     "statefulsets",
@@ -49,12 +51,13 @@ CLEARED = (
     "poddisruptionbudgets",
     "rolebindings",
     "roles",
+    "serviceaccounts",
     "configmaps",
     "secrets",
     "persistentvolumeclaims",
     "events",
 )  # owners before what they own, so that nothing is made anew
-KEPT = {("configmaps", "kube-root-ca.crt"), ("configmaps", GIVEN_MARK)}
+KEPT = {("configmaps", "kube-root-ca.crt"), ("configmaps", GIVEN_MARK), ("serviceaccounts", "default")}
 CLEAR_TIMEOUT = 20.0  # seconds until everything of a scene must be gone
 
 
@@ -91,9 +94,10 @@ def open_stage(lab: Lab, backend: Backend, report: Report) -> Scene:
 def lay(lab: Lab, scene: Scene) -> None:
     """Create the namespace and the initial objects, then mark it as laid."""
     if scene.namespace == lab.namespace:
-        scene.api.apply(
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lab.namespace, "labels": {"halab.io/lab": lab.slug}}}
-        )
+        labels = {"halab.io/lab": lab.slug}
+        space = scene.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lab.namespace, "labels": labels}})
+        if learnt := {name: None for name in space["metadata"]["labels"] if name.startswith(POD_SECURITY)}:
+            scene.api.patch("namespaces", lab.namespace, {"metadata": {"labels": learnt}})
     if lab.manifests.is_dir():
         done = scene.kubectl("apply", "-f", str(lab.manifests))
         if done.returncode:
@@ -207,6 +211,8 @@ def _remove_made(lab: Lab, scene: Scene) -> None:
     for image in lab.made_images:
         with suppress(ImageError):
             scene.images.remove(Template(image).safe_substitute(scene.environment), force=True)
+    for cluster in lab.made_clusters:
+        manage.down(cluster, purge=True)
     for registry in lab.made_registries:
         with suppress(ImageError):
             Registries(halab_home()).stop(registry, purge=True)

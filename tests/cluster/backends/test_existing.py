@@ -7,13 +7,14 @@ import time
 import urllib.request
 
 import pytest
-from .conftest import Somebodys
 
 from halab import backends
 from halab.backends import choice
 from halab.backends.existing import Existing
 from halab.errors import ClusterError, HalabError, UsageError
 from halab.session import open_lab
+
+from .conftest import Somebodys
 
 pytestmark = pytest.mark.needs("kubectl", "nginx")
 WEB = """
