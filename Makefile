@@ -2,7 +2,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev lab course test check build bench screenshots clean
+.PHONY: help setup setup-dev lab course test check build bench screenshots docs clean
 
 # The first Python that is new enough; PYTHON=/path/to/python3 chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -42,6 +42,9 @@ bench: setup-dev  ## measure the budgets of ARCHITECTURE.md; ARGS="up apply" for
 
 screenshots: setup-dev  ## pictures of the notebooks in a real browser, into build/screenshots
 	@$(RUN)/python tools/screenshots.py
+
+docs: setup-dev  ## the course as a site for reading offline, into build/site
+	@$(RUN)/python tools/docs.py
 
 clean:  ## stop the default cluster and remove the environment
 	@[ ! -x $(RUN)/halab ] || $(RUN)/halab down
