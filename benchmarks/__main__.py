@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import api, cluster, crowd, workload
+from benchmarks import api, cluster, crowd, widgets, workload
 from benchmarks.measure import Row, say
 
 ALL: dict[str, Callable[[], list[Row]]] = {
@@ -22,6 +22,7 @@ ALL: dict[str, Callable[[], list[Row]]] = {
     "list": api.listing,
     "service": workload.service,
     "crowd": crowd.crowd,
+    "widgets": widgets.widgets,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from browser import run_all, wait_for_idle
 
 pytestmark = [pytest.mark.needs("chromium", "kubectl", "nginx", "busybox"), pytest.mark.xdist_group("browser")]

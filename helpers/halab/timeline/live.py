@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from halab.backends.access import Api, ApiError, Follow, Obj
 from halab.timeline.gather import Gatherer
@@ -12,23 +13,36 @@ from halab.timeline.picture import KINDS, Change, Painter, Picture, difference
 Told = Callable[[Picture, Change, Picture], None]  # (the old picture, what changed, the new one)
 
 
+class Source(Protocol):
+    """Where objects come from, such as ``Follow``."""
+
+    def objects(self, kind: str) -> list[Obj]: ...
+
+    def close(self) -> None: ...
+
+
 class Live:
     """``picture`` is the newest. Subscribers are told (in a thread) of every change; events go to ``heard`` one by one.
 
     It re-attaches by itself when the API server was away.
     """
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, source: Source | None = None) -> None:
+        """``source`` gives the objects; by default they are followed by watches."""
         self.api = api
-        self._kinds = tuple(kind for kind in KINDS if kind != "httproutes" or _has_http_routes(api))
+        self._kinds = tuple(kind for kind in KINDS if kind != "httproutes" or source is not None or _has_http_routes(api))
         self._painter = Painter()
         self._lock = threading.RLock()
         self._subscribers: list[Told] = []
         self.picture: Picture = {}
         self._gatherer = Gatherer(self.refresh, "live-picture")
-        self._follow = Follow(api, (*self._kinds, "events"), self._gatherer.poke)
+        self._follow: Source = source or Follow(api, (*self._kinds, "events"), self.changed)
         self.refresh()
         self._gatherer.start()
+
+    def changed(self) -> None:
+        """The source has news; the picture is painted soon."""
+        self._gatherer.poke()
 
     def refresh(self) -> None:
         with self._lock:

@@ -25,7 +25,7 @@ function topologyStage(host, does) {
 
   function createPod() {
     const button = make("button", "halab-pod");
-    button.append(make("span", "halab-pod-glyph"), make("span", "halab-pod-name"), make("span", "halab-pod-word"));
+    button.append(make("span", "halab-pod-glyph"), make("span", "halab-pod-name"), " ", make("span", "halab-pod-word"));
     button.tabIndex = -1;
     return button;
   }
@@ -46,7 +46,8 @@ function topologyStage(host, does) {
     }
     const restarts = pod.restarts ? ` ↻${pod.restarts}` : "";
     say(word, pod.word + restarts);
-    button.setAttribute("aria-label", `pod ${pod.name}, ${pod.word}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`);
+    // What is seen comes first, so that who says what they see reaches it by voice.
+    button.setAttribute("aria-label", `${name.textContent} ${word.textContent}, pod ${pod.name}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`);
     if (does.selected) button.setAttribute("aria-pressed", String(pod.name === does.selected()));
     button.title = `${pod.name}\n${pod.word}${pod.address ? ` · ${pod.address}` : ""}\n${pod.images.join(", ")}`;
   }

@@ -83,7 +83,7 @@ function paint({ model, el }) {
     }
     return picture;
   };
-  const clock = (/** @type {number} */ at) => new Date(at * 1000).toLocaleTimeString();
+  const clock = (/** @type {number} */ at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
 
   /** Failures as spans: [begin, end, fault]. */
   function spans() {
@@ -178,6 +178,8 @@ function paint({ model, el }) {
       const bin = bins.get(row.at) ?? [0, 0];
       bins.set(row.at, [bin[0] + row.traffic.good, bin[1] + row.traffic.failed]);
     }
+    // A stretch in which nothing was sent is empty, not a line from one meter to the next.
+    for (const at of [...bins.keys()]) if (!bins.has(at + 0.5)) bins.set(at + 0.5, [0, 0]);
     const times = [...bins.keys()].sort((a, b) => a - b);
     return [times.map((t) => t - start), times.map((t) => bins.get(t)[0] + bins.get(t)[1]), times.map((t) => bins.get(t)[0])];
   }
@@ -194,7 +196,7 @@ function paint({ model, el }) {
       plot = new uPlot({
         width: Math.max(200, chart.clientWidth), height: 90, legend: { show: false }, cursor: { show: false }, padding: [6, 8, 0, 0],
         scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
-        axes: [{ ...axis, size: 20, values: (_u, ticks) => ticks.map((t) => clock(start + t)) }, { ...axis, size: 40, label: "requests", labelSize: 14 }],
+        axes: [{ ...axis, size: 20, space: 80, values: (_u, ticks) => ticks.map((t) => clock(start + t)) }, { ...axis, size: 40, label: "requests", labelSize: 14 }],
         series: [{}, bars("--halab-failing", "all"), bars("--halab-ready", "answered")],
       }, data, chart);
     } else plot.setData(data);

@@ -1,0 +1,155 @@
+"""Each widget in a bare page: nobody is kept out, nothing is cut off at 200%, keys work, and a picture never dies silently."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from widget_states import record, states
+
+from halab.timeline.picture import difference
+from halab.widgets.timeline import page
+from stage import html, picture
+from vendor import axe
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("browser")]
+STATES = states()
+
+
+@pytest.fixture(scope="module")
+def bare(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context()
+    made = context.new_page()
+    made.set_default_timeout(10_000)
+    yield made
+    context.close()
+
+
+@pytest.fixture
+def show(bare: Any) -> Any:
+    """``show(name, theme)`` -> the page, with that widget in it."""
+
+    def one(name: str, theme: str = "light", width: int = 900, data: dict[str, Any] | None = None) -> Any:
+        widget, state = STATES[name]
+        bare.set_viewport_size({"width": width, "height": 800})
+        bare.set_content(html(widget, state | (data or {}), theme))
+        return bare
+
+    return one
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="axe-core comes with npm; run: sudo apt-get install npm")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", list(STATES))
+def test_axe_finds_no_violation(name: str, theme: str, show: Any) -> None:
+    page = show(name, theme)
+    page.wait_for_timeout(100)  # two frames: charts and edges are drawn in the second
+    page.evaluate(axe().read_text())
+    found = page.evaluate("axe.run('#here', { rules: { region: { enabled: false } } })")
+    said = [f"{v['id']}: {n['target']}: {n['failureSummary']}" for v in found["violations"] for n in v["nodes"]]
+    assert not said, "\n".join(said)
+
+
+@pytest.mark.parametrize("name", list(STATES))
+def test_at_200_percent_nothing_is_cut_off(name: str, show: Any) -> None:
+    page = show(name, width=420)  # a notebook of 840 pixels at 200%
+    page.wait_for_timeout(100)
+    wide = page.evaluate(
+        "[...document.querySelectorAll('.halab-widget, .halab-widget *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.className?.baseVal ?? e.className)"
+    )
+    assert not wide
+
+
+@pytest.mark.parametrize("name", list(STATES))
+def test_a_widget_whose_kernel_is_gone_says_so(name: str, show: Any) -> None:
+    page = show(name)
+    assert not page.locator(".halab-gone").is_visible()
+    page.evaluate("halab.fire('comm_live_update')")
+    assert "The kernel behind this picture has ended" in page.locator(".halab-gone").inner_text()
+    page.evaluate("halab.end()")
+    assert page.locator("#here > *").count() == 0
+
+
+@pytest.mark.parametrize("name", list(STATES))
+def test_every_control_is_reached_with_the_tab_key_and_shows_the_focus(name: str, show: Any) -> None:
+    page = show(name)
+    wanted = page.evaluate(
+        "[...document.querySelectorAll('#here button, #here select, #here input')].filter((e) => e.checkVisibility() && !e.disabled && e.tabIndex >= 0 && e.type !== 'radio').length"
+    )
+    reached = set()
+    for _ in range(wanted + 4):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            "(() => { const e = document.activeElement; if (!e || e === document.body) return null; return [[...document.querySelectorAll('*')].indexOf(e), e.tagName, getComputedStyle(e).outlineStyle, e.type ?? '']; })()"
+        )
+        if found and found[1] in ("BUTTON", "SELECT", "INPUT"):
+            assert found[2] != "none", found
+            if found[3] != "radio":
+                reached.add(found[0])
+    assert len(reached) >= wanted
+
+
+def test_keys_move_select_and_delete_pods(show: Any) -> None:
+    page = show("topology", data={"selected": "", "details": {}})
+    pods = page.locator(".halab-pod")
+    pods.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.pod") == pods.nth(1).get_attribute("data-pod")
+    page.keyboard.press("Enter")
+    assert pods.nth(1).get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Delete")
+    assert page.evaluate("halab.sent") == [{"do": "delete-pod", "name": pods.nth(1).get_attribute("data-pod"), "now": False}]
+
+
+def test_a_change_is_drawn_and_a_missed_one_asks_for_the_whole(show: Any) -> None:
+    page = show("topology", data={"selected": "", "details": {}})
+    old, new = picture(), picture(7)
+    page.evaluate("(d) => halab.push('delta', d)", {"seq": 1, **difference(old, new)})
+    page.wait_for_function("document.querySelectorAll('.halab-pod').length === 7")
+    page.evaluate("(d) => halab.push('delta', d)", {"seq": 3, "set": {}, "gone": []})
+    assert page.evaluate("halab.sent.at(-1)") == {"do": "whole"}
+    page.evaluate("(s) => halab.push('state', s)", {"seq": 3, "picture": old})
+    page.wait_for_function("document.querySelectorAll('.halab-pod').length === 6")
+
+
+def test_many_pods_are_shapes_with_names_that_can_be_heard(show: Any) -> None:
+    page = show("topology", data={"state": {"seq": 0, "picture": picture(500, 5)}, "selected": "", "details": {}})
+    page.wait_for_function("document.querySelectorAll('.halab-dense .halab-pod').length === 500")
+    assert page.locator(".halab-pod").first.get_attribute("aria-label") == "6d4f-0000 Running, pod web-6d4f-0000"
+    assert page.locator(".halab-edge").count() < 20
+
+
+def test_the_timeline_goes_back_to_the_second_of_the_failure(show: Any) -> None:
+    page = show("timeline")
+    page.locator(".halab-timeline-slider").focus()
+    assert page.locator(".halab-pod").count() == 6
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function("document.querySelectorAll('.halab-pod').length === 5")
+    page.get_by_role("button", name="On to the next change").click()
+    page.wait_for_function("document.querySelectorAll('.halab-pod').length === 6")
+    assert "✔ three: a new pod" in page.locator(".halab-timeline-predictions").inner_text()
+
+
+def test_the_timeline_saved_as_a_page_works_alone(chromium: Any, tmp_path: Any) -> None:
+    file = tmp_path / "failure.html"
+    file.write_text(page("a <lab>", record()))
+    made = chromium.new_context(offline=True).new_page()
+    made.goto(file.as_uri())
+    made.get_by_role("button", name="Back to the change before").click()
+    assert made.locator(".halab-pod").count() > 0 and made.title() == "a <lab>"
+    made.context.close()
+
+
+def test_a_failure_is_chosen_looked_at_and_injected_by_keyboard(show: Any) -> None:
+    page = show("faults", data={"active": [], "preview": {}})
+    page.locator(".halab-faults-choice").select_option("container-killed")
+    page.get_by_role("button", name="What would it hit?").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Inject").focus()
+    page.keyboard.press("Enter")
+    sent = page.evaluate("halab.sent")
+    assert [one["do"] for one in sent] == ["preview", "inject"]
+    assert sent[1]["fault"] == "container-killed" and sent[1]["target"] == "web-6d4f-0000"
