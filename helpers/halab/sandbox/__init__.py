@@ -14,7 +14,7 @@ from .build import Programs, programs
 from .capabilities import Capabilities, capabilities
 from .launch import Sandbox, StartError, launch, pause
 from .spec import DEFAULT_CAPABILITIES, Dns, Mount, SandboxSpec, User, capability_mask
-from .upper import is_opaque, is_whiteout, remove_tree, upper_trees
+from .upper import give, is_opaque, is_whiteout, remove_tree, upper_trees
 
 __all__ = [
     "DEFAULT_CAPABILITIES",
@@ -28,6 +28,7 @@ __all__ = [
     "User",
     "capabilities",
     "capability_mask",
+    "give",
     "is_opaque",
     "is_whiteout",
     "launch",

@@ -5,6 +5,7 @@ No binary is committed or shipped: the sources are small, a compile takes half a
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +25,9 @@ from halab.settings import halab_home
 SOURCES = Path(__file__).parent / "src"
 LAUNCHER = ("launch.c", "files.c", "process.c")
 PLAIN = ("settings.c", "network.c", "policy.c", "names.c", "identity.c")
-FULL = (*PLAIN, "paths.c", "rewrite.c", "listing.c", "programs.c")
-FLAGS = ("-std=gnu17", "-O2", "-w")
+FULL = (*PLAIN, "paths.c", "owners.c", "rewrite.c", "listing.c", "programs.c")
+FLAGS = ("-std=gnu17", "-O1", "-w")
+BUILT = "_built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +68,49 @@ def _compile(command: tuple[str, ...], arguments: list[str]) -> None:
         raise MachineError("sandbox", f"{command[0]} failed: {run.stderr.strip()[-2000:]}", "run: halab doctor")
 
 
+def _build(directory: Path) -> None:
+    """Compile into ``directory``; a rename at the end, so that it exists whole or not at all."""
+    command = compiler()
+    with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        made.chmod(0o755)
+        _compile(command, ["-o", str(made / "launch"), *LAUNCHER])
+        shared = ["-shared", "-fPIC", "-ldl", "-lresolv", "-o"]
+        _compile(command, [*shared, str(made / "libhalab.so"), "-DHALAB_PLAIN", *PLAIN])
+        _compile(command, [*shared, str(made / "libhalab-full.so"), *FULL])
+        for file in made.iterdir():
+            file.chmod(0o755)
+        made.rename(directory)
+
+
+def _place(own: Path) -> Path:
+    """Where the programs are or should be: beside the sources if that may be written (then all homes share them), else in ``own``."""
+    digest = _digest()
+    shared = SOURCES.parent / BUILT / digest
+    if shared.is_dir():
+        return shared
+    try:
+        shared.parent.mkdir(exist_ok=True)
+        with suppress(PermissionError):
+            shared.parent.chmod(0o755)  # others may use what is there
+        if os.access(shared.parent, os.W_OK) and shared.parent.stat().st_uid == os.geteuid():
+            return shared
+    except OSError:
+        pass
+    return own / digest
+
+
 @functools.cache
 def programs() -> Programs:
-    """The compiled programs. Safe for concurrent callers: each compiles apart, the rename decides."""
+    """The compiled programs. Of several processes that need them at the same time one compiles, the others wait for it."""
     cache = halab_home() / "cache" / "sandbox"
-    directory = cache / _digest()
     base = cache / "root"
     base.mkdir(parents=True, exist_ok=True)
+    directory = _place(cache)
     if not directory.is_dir():
-        command = compiler()
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            made = Path(scratch) / "made"
-            made.mkdir(mode=0o755)
-            _compile(command, ["-o", str(made / "launch"), *LAUNCHER])
-            shared = ["-shared", "-fPIC", "-ldl", "-lresolv", "-o"]
-            _compile(command, [*shared, str(made / "libhalab.so"), "-DHALAB_PLAIN", *PLAIN])
-            _compile(command, [*shared, str(made / "libhalab-full.so"), *FULL])
-            for file in made.iterdir():
-                file.chmod(0o755)
-            try:
-                made.rename(directory)
-            except OSError:
-                if not directory.is_dir():
-                    raise
+        with open(directory.parent / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not directory.is_dir():
+                _build(directory)
     return Programs(directory / "launch", directory / "libhalab.so", directory / "libhalab-full.so", base)

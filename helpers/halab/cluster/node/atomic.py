@@ -6,12 +6,13 @@ The layout is kubelet's: the files lie in a directory named after the time, ``..
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from halab.sandbox import give
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def write(directory: Path, files: Mapping[str, File], group: int | None = None) 
         mode = file.mode
         if group is not None:
             mode |= 0o040 if mode & 0o400 else 0
-            os.chown(path, -1, group)
+            give(path, group)
         path.chmod(mode)
     old = current.readlink() if current.is_symlink() else None
     fresh = directory / "..data_tmp"

@@ -9,6 +9,7 @@ from halab.aio.http import serve
 from halab.cluster.client import Client, EventRecorder, Informer
 from halab.cluster.kube.kinds import SERVICES
 from halab.images import ImageStore
+from halab.sandbox import capabilities
 from halab.settings import KUBELET_PORT, ClusterConfig
 
 from . import registration
@@ -53,6 +54,9 @@ async def run(
     )
     tasks: list[asyncio.Task[None]] = [server]
     try:
+        await asyncio.to_thread(
+            capabilities
+        )  # compiles the sandbox's programs if nobody has yet, and tries what the machine allows
         await asyncio.wait([server, serving], return_when=asyncio.FIRST_COMPLETED)
         if server.done():
             server.result()

@@ -15,7 +15,7 @@ from halab.cluster.client import Client
 from halab.cluster.kube.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
-from halab.sandbox import Mount, capabilities, remove_tree
+from halab.sandbox import Mount, give, remove_tree
 
 from . import atomic
 from .expansion import expand
@@ -40,9 +40,9 @@ class Volumes:
 
     @property
     def _group(self) -> int | None:
-        """fsGroup, where files can really be given to a group."""
+        """fsGroup, or None."""
         group = (self.pod["spec"].get("securityContext") or {}).get("fsGroup")
-        return group if group is not None and capabilities().mode == "privileged" else None
+        return None if group is None else int(group)
 
     async def set_up(self, context: Context) -> None:
         """Make every volume, or raise (name, VolumeError) for the first that cannot be made."""
@@ -98,7 +98,7 @@ class Volumes:
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(0o777)
         if self._group is not None:
-            os.chown(place, -1, self._group)
+            give(place, self._group)
             place.chmod(0o2777)
         return place
 
@@ -118,7 +118,7 @@ class Volumes:
             raise VolumeError(f"PersistentVolume {volume_name} is neither hostPath nor local")
         path = host_path(Path(source["path"]), source.get("type") or "DirectoryOrCreate")
         if self._group is not None and path.is_dir():
-            os.chown(path, -1, self._group)
+            give(path, self._group)
             path.chmod(path.stat().st_mode | 0o2070)
         return path
 
@@ -148,7 +148,7 @@ class Volumes:
             path.mkdir(parents=True)
             path.chmod(0o755)
             if self._group is not None:
-                os.chown(path, -1, self._group)
+                give(path, self._group)
                 path.chmod(0o2775)
         return path
 

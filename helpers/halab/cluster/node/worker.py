@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 VOLUME_RETRY = (0.5, 122.0)
 # A deletion takes a moment even if the program ends at once (kubelet's takes a second or two), so that those who wait for the end of a
 # pod see it happen; a pod that finalizers keep is given the time to lose them.
-LEAST_SECONDS, HELD_SECONDS = 0.5, 1.0
+LEAST_SECONDS, HELD_SECONDS = 1.0, 1.0
 BACKOFF_EVENTS = 12.0  # how often a waiting container's BackOff event is repeated
 
 

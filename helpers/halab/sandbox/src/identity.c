@@ -8,12 +8,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef HALAB_PLAIN /* the library for containers with a mount namespace and real users rewrites no paths */
 const char *halab_path(int directory, const char *path, int intent, char *space) { (void)directory, (void)intent, (void)space; return path; }
+void halab_note_owner(const char *path, int fd, bool follow, uid_t uid, gid_t gid) { (void)path, (void)fd, (void)follow, (void)uid, (void)gid; }
 #endif
 
 uid_t getuid(void) { REAL(uid_t, "getuid"); return halab.fake_root ? halab.uid : real(); }
@@ -93,30 +95,39 @@ int initgroups(const char *user, gid_t group) {
 }
 
 /* An owner cannot be given away without privilege; a program that tries is told that it worked. */
-static int waved(int result) {
-    if (result < 0 && halab.fake_root && (errno == EPERM || errno == EINVAL)) return 0;
-    return result;
+static int waved(int result, const char *path, int fd, bool follow, uid_t uid, gid_t gid) {
+    if (!halab.fake_root || (result < 0 && errno != EPERM && errno != EINVAL)) return result;
+    halab_note_owner(path, fd, follow, uid, gid);
+    return 0;
 }
 
-int fchown(int fd, uid_t uid, gid_t gid) { REAL(int, "fchown"); return waved(real(fd, uid, gid)); }
+int fchown(int fd, uid_t uid, gid_t gid) { REAL(int, "fchown"); return waved(real(fd, uid, gid), NULL, fd, true, uid, gid); }
 
 int chown(const char *path, uid_t uid, gid_t gid) {
     REAL(int, "chown");
     char space[PATH_MAX];
     const char *place = halab_path(AT_FDCWD, path, FOLLOW | CHANGE, space);
-    return place ? waved(real(place, uid, gid)) : -1;
+    return place ? waved(real(place, uid, gid), place, -1, true, uid, gid) : -1;
 }
 
 int lchown(const char *path, uid_t uid, gid_t gid) {
     REAL(int, "lchown");
     char space[PATH_MAX];
     const char *place = halab_path(AT_FDCWD, path, CHANGE, space);
-    return place ? waved(real(place, uid, gid)) : -1;
+    return place ? waved(real(place, uid, gid), place, -1, false, uid, gid) : -1;
 }
 
 int fchownat(int directory, const char *path, uid_t uid, gid_t gid, int flags) {
     REAL(int, "fchownat");
     char space[PATH_MAX];
     const char *place = halab_path(directory, path, CHANGE | (flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW), space);
-    return place ? waved(real(place == path ? directory : AT_FDCWD, place, uid, gid, flags)) : -1;
+    if (!place) return -1;
+    int base = place == path ? directory : AT_FDCWD, result = real(base, place, uid, gid, flags);
+    if (!halab.fake_root) return result;
+    int fd = !*place && flags & AT_EMPTY_PATH ? dup(base) : openat(base, place, O_PATH | O_CLOEXEC | (flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0));
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    result = waved(result, link, -1, true, uid, gid);
+    if (fd >= 0) close(fd);
+    return result;
 }

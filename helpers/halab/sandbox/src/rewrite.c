@@ -25,12 +25,26 @@
     (void)base
 
 /* Seen from inside a user namespace the host's own files belong to nobody; without one, root's belong to root and ours to a plain user. */
-static void mend(uid_t *uid, gid_t *gid) {
+static void mend(const char *path, int fd, bool follow, uid_t *uid, gid_t *gid) {
     if (!halab.fake_root) return;
     static uid_t own = (uid_t)-1;
     if (own == (uid_t)-1) own = (uid_t)syscall(SYS_getuid);
     if (*uid == NOBODY || *uid == own) *uid = 0;
     if (*gid == NOBODY || *gid == (gid_t)syscall(SYS_getgid)) *gid = 0;
+    if (*uid == 0) halab_owner(path, fd, follow, uid, gid);
+}
+
+/* The same for a path below a directory; an empty one with AT_EMPTY_PATH is the descriptor itself. */
+static void mend_at(int base, const char *place, int flags, uid_t *uid, gid_t *gid) {
+    bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
+    if (place && place[0] == '/') mend(place, -1, follow, uid, gid);
+    else if (base == AT_FDCWD && place && *place) mend(place, -1, follow, uid, gid);
+    else if ((!place || !*place) && base >= 0) mend(NULL, base, true, uid, gid);
+    else {
+        char link[PATH_MAX + 64];
+        snprintf(link, sizeof link, "/proc/self/fd/%d/%s", base, place);
+        mend(link, -1, follow, uid, gid);
+    }
 }
 
 static int purpose(int flags) {
@@ -53,7 +67,10 @@ static mode_t mode_of(int flags, va_list list) {
         mode_t mode = mode_of(flags, list);                                 \
         va_end(list);                                                       \
         PLACE(AT_FDCWD, path, purpose(flags));                              \
-        return real(place, flags, mode);                                    \
+        bool fresh = flags & O_CREAT && halab_will_create(base, place);     \
+        int fd = real(place, flags, mode);                                  \
+        if (fresh && fd >= 0) halab_created(base, place, fd);               \
+        return fd;                                                          \
     }
 OPEN(open)
 OPEN(open64)
@@ -66,7 +83,10 @@ OPEN(open64)
         mode_t mode = mode_of(flags, list);                                 \
         va_end(list);                                                       \
         PLACE(directory, path, purpose(flags));                             \
-        return real(base, place, flags, mode);                              \
+        bool fresh = flags & O_CREAT && halab_will_create(base, place);     \
+        int fd = real(base, place, flags, mode);                            \
+        if (fresh && fd >= 0) halab_created(base, place, fd);               \
+        return fd;                                                          \
     }
 OPENAT(openat)
 OPENAT(openat64)
@@ -86,7 +106,11 @@ int creat(const char *path, mode_t mode) { return open(path, O_CREAT | O_WRONLY 
         char space[PATH_MAX];                                                                                         \
         int intent = FOLLOW | (mode[0] == 'r' ? 0 : CHANGE | CREATE) | (strchr(mode, '+') ? CHANGE : 0) | (mode[0] == 'w' ? TRUNCATE : 0); \
         const char *place = halab_path(AT_FDCWD, path, intent, space);                                                \
-        return place ? real(place, mode) : NULL;                                                                      \
+        if (!place) return NULL;                                                                                      \
+        bool fresh = mode[0] != 'r' && halab_will_create(AT_FDCWD, place);                                            \
+        FILE *file = real(place, mode);                                                                               \
+        if (fresh && file) halab_created(AT_FDCWD, place, fileno(file));                                              \
+        return file;                                                                                                  \
     }
 FOPEN(fopen)
 FOPEN(fopen64)
@@ -96,7 +120,7 @@ FOPEN(fopen64)
         REAL(int, #name);                                                   \
         PLACE(AT_FDCWD, path, intent);                                      \
         int result = real(place, state);                                    \
-        if (result == 0) mend(&state->st_uid, &state->st_gid);              \
+        if (result == 0) mend(place, -1, intent, &state->st_uid, &state->st_gid); \
         return result;                                                      \
     }
 STAT(stat, stat, FOLLOW)
@@ -108,7 +132,7 @@ STAT(lstat64, stat64, 0)
     int name(int fd, struct type *state) {                                  \
         REAL(int, #name);                                                   \
         int result = real(fd, state);                                       \
-        if (result == 0) mend(&state->st_uid, &state->st_gid);              \
+        if (result == 0) mend(NULL, fd, true, &state->st_uid, &state->st_gid); \
         return result;                                                      \
     }
 FSTAT(fstat, stat)
@@ -119,7 +143,7 @@ FSTAT(fstat64, stat64)
         REAL(int, #name);                                                                               \
         PLACE(directory, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW);                               \
         int result = real(base, place, state, flags);                                                   \
-        if (result == 0) mend(&state->st_uid, &state->st_gid);                                          \
+        if (result == 0) mend_at(base, place, flags, &state->st_uid, &state->st_gid);                   \
         return result;                                                                                  \
     }
 FSTATAT(fstatat, stat)
@@ -129,7 +153,7 @@ int statx(int directory, const char *restrict path, int flags, unsigned mask, st
     REAL(int, "statx");
     PLACE(directory, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW);
     int result = real(base, place, flags, mask, state);
-    if (result == 0) mend(&state->stx_uid, &state->stx_gid);
+    if (result == 0) mend_at(base, place, flags, &state->stx_uid, &state->stx_gid);
     return result;
 }
 
@@ -170,8 +194,14 @@ ssize_t __readlink_chk(const char *path, char *buffer, size_t size, size_t room)
 ssize_t __readlinkat_chk(int directory, const char *path, char *buffer, size_t size, size_t room) { (void)room; return readlinkat(directory, path, buffer, size); }
 char *canonicalize_file_name(const char *path) { return realpath(path, NULL); }
 
-int mkdir(const char *path, mode_t mode) { REAL(int, "mkdir"); PLACE(AT_FDCWD, path, CREATE); return real(place, mode); }
-int mkdirat(int directory, const char *path, mode_t mode) { REAL(int, "mkdirat"); PLACE(directory, path, CREATE); return real(base, place, mode); }
+int mkdirat(int directory, const char *path, mode_t mode) {
+    REAL(int, "mkdirat");
+    PLACE(directory, path, CREATE);
+    int result = real(base, place, mode);
+    if (result == 0 && halab.fake_root && (halab.uid || halab.gid)) halab_created(base, place, -1);
+    return result;
+}
+int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 int chmod(const char *path, mode_t mode) { REAL(int, "chmod"); PLACE(AT_FDCWD, path, FOLLOW | CHANGE); return real(place, mode); }
 int fchmodat(int directory, const char *path, mode_t mode, int flags) {
     REAL(int, "fchmodat");

@@ -42,6 +42,12 @@ void *halab_real(const char *name);
 /* policy.c: may this pod connect there? If not, the address becomes that of a socket which never answers. */
 bool halab_denied(struct sockaddr_in *address, bool datagrams);
 
+/* owners.c: owners that are only noted. */
+bool halab_owner(const char *path, int fd, bool follow, uid_t *uid, gid_t *gid);
+void halab_note_owner(const char *path, int fd, bool follow, uid_t uid, gid_t gid);
+bool halab_will_create(int directory, const char *place);
+void halab_created(int directory, const char *place, int fd);
+
 /* paths.c: where the container's path really is, without a mount namespace. `space` has PATH_MAX bytes. Returns `path` itself when
  * nothing is rewritten, NULL with errno set when it may not be used so (a read-only volume, a name too long). */
 enum intent { FOLLOW = 1, CHANGE = 2, CREATE = 4, TRUNCATE = 8 };
