@@ -49,7 +49,7 @@ class Task:
 class Lab:
     """A lab, as its ``lab.yaml`` says. ``requires`` names what a cluster must have: ``nodes`` (a number), ``features``.
     ``images`` maps a name to the folder whose Dockerfile makes it, so that a lab can be done without the earlier ones.
-    ``made_images``, ``made_containers`` and ``made_registries`` are what the learner makes beside the cluster; a reset removes them
+    ``made_images``, ``made_containers``, ``made_registries`` and ``made_clusters`` (embedded ones) are what the learner makes beside the cluster; a reset removes them
     (``$LAB_ADDRESS`` in an image's name is what it is in the learner's shell)."""
 
     slug: str
@@ -64,6 +64,8 @@ class Lab:
     made_images: tuple[str, ...] = ()
     made_containers: tuple[str, ...] = ()
     made_registries: tuple[str, ...] = ()
+    made_components: tuple[str, ...] = ()  # second API servers and the like: stopped again
+    made_clusters: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -159,6 +161,8 @@ def load(folder: Path) -> Lab:
         made_images=tuple(makes.take("images", list, [])),
         made_containers=tuple(makes.take("containers", list, [])),
         made_registries=tuple(makes.take("registries", list, [])),
+        made_components=tuple(makes.take("components", list, [])),
+        made_clusters=tuple(makes.take("clusters", list, [])),
     )
     makes.nothing_left()
     requires.nothing_left()

@@ -16,14 +16,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import yaml
 
+from halab.backends import beside
 from halab.backends.access import Api, ApiError
 from halab.backends.base import Backend
-from halab.cluster.supervisor import manage
 from halab.course.catalog import Lab, course_root
 from halab.course.scene import Scene
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
@@ -133,11 +133,17 @@ def _mark_given(scene: Scene, data: dict[str, str]) -> None:
     scene.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {**kept, **data}})
 
 
-def _kept(scene: Scene) -> set[tuple[str, str]]:
-    """(kind, name) of what a scene's clearing leaves alone: the cluster's own, and what was in a given namespace before the course."""
+def _kept(scene: Scene) -> Callable[[str, Any], bool]:
+    """Whether a scene's clearing leaves (kind, object) alone: the cluster's own, and what was in a given namespace before the course."""
     there = scene.api.find("configmaps", GIVEN_MARK)
-    before = there["data"].get("before", "").split() if there is not None else []
-    return KEPT | {(kind, name) for kind, _, name in (entry.partition("/") for entry in before)}
+    before = set(there["data"].get("before", "").split()) if there is not None else set()
+    began = there["metadata"]["creationTimestamp"] if there is not None else ""
+
+    def spared(kind: str, obj: Any) -> bool:
+        name, made = obj["metadata"]["name"], obj["metadata"]["creationTimestamp"]
+        return (kind, name) in KEPT or f"{kind}/{name}" in before or made < began
+
+    return spared
 
 
 def scene_digest(lab: Lab) -> str:
@@ -153,28 +159,23 @@ def clear(scene: Scene) -> None:
     api, kept = scene.api, _kept(scene)
     for kind in CLEARED:
         for obj in _present(api, kind):
-            name = obj["metadata"]["name"]
-            if (kind, name) not in kept:
-                api.delete(kind, name, grace=0 if kind == "pods" else None)
+            if not kept(kind, obj):
+                api.delete(kind, obj["metadata"]["name"], grace=0 if kind == "pods" else None)
     deadline = time.monotonic() + CLEAR_TIMEOUT
     for kind in ("replicasets", "pods"):
-        spared = {name for of, name in kept if of == kind}
-        gone = partial(_only, spared)
-        left = api.wait(kind, gone, max(0.1, deadline - time.monotonic()))
-        if _names(left) - spared:
+        gone = partial(_all, partial(kept, kind))
+        objects = api.wait(kind, gone, max(0.1, deadline - time.monotonic()))
+        left = [obj["metadata"]["name"] for obj in objects if not kept(kind, obj)]
+        if left:
             raise ClusterError(
                 f"namespace {scene.namespace}",
-                f"{kind} are still there: {', '.join(sorted(_names(left) - spared))}",
+                f"{kind} are still there: {', '.join(left)}",
                 "try again",
             )
 
 
-def _only(spared: set[str], objects: list[Any]) -> bool:
-    return _names(objects) <= spared
-
-
-def _names(objects: list[Any]) -> set[str]:
-    return {obj["metadata"]["name"] for obj in objects}
+def _all(holds: Callable[[Any], bool], objects: list[Any]) -> bool:
+    return all(map(holds, objects))
 
 
 def _present(api: Api, kind: str) -> list[Any]:
@@ -204,7 +205,10 @@ def reset(lab: Lab, scene: Scene) -> Path | None:
 
 
 def _remove_made(lab: Lab, scene: Scene) -> None:
-    """Containers, registries and images that the learner made beside the cluster, where they are there."""
+    """Components, containers, registries and images that the learner added to the cluster or made beside it, where they are there."""
+    for component in lab.made_components:
+        with suppress(UsageError, ClusterError):
+            cast("Backend", scene.reach).controls().component(component, "stop")
     for container in lab.made_containers:
         with suppress(ImageError):
             scene.images.remove_container(container, force=True)
@@ -212,7 +216,7 @@ def _remove_made(lab: Lab, scene: Scene) -> None:
         with suppress(ImageError):
             scene.images.remove(Template(image).safe_substitute(scene.environment), force=True)
     for cluster in lab.made_clusters:
-        manage.down(cluster, purge=True)
+        beside.forget(cluster)
     for registry in lab.made_registries:
         with suppress(ImageError):
             Registries(halab_home()).stop(registry, purge=True)
