@@ -1,0 +1,51 @@
+"""The real kind on a real engine, as far as it goes without a node image: what fails is explained, and nothing is left behind."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from halab.backends import choice, kind_run, preflight
+from halab.backends.kind import Kind
+from halab.errors import HalabError
+from halab.images.embedded import EmbeddedEngine
+
+from .test_docker import docker, dockerd  # noqa: F401  (the fixture)
+
+pytestmark = pytest.mark.needs("dockerd", "kind", "busybox")
+
+
+@pytest.fixture
+def engine(dockerd: str, halab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
+    monkeypatch.setenv("DOCKER_HOST", dockerd)
+    monkeypatch.setattr(Kind, "_preflight", lambda self: None)  # it may refuse this machine; here kind is to find out by itself
+    yield dockerd
+    assert kind_run.nodes("halab-k") == [] and choice.read("k") is None
+
+
+def test_kind_itself_accepts_the_configuration_and_a_missing_image_is_explained(engine: str) -> None:
+    said: list[str] = []
+    with pytest.raises(HalabError, match=r"node image cannot be pulled|fully subnetted|does not allow"):
+        Kind("k", {"image": "127.0.0.1:1/kindest/node:v1.34.0"}).up(said.append)
+    assert any("ensuring node image" in text for text in said)
+
+
+def test_nodes_that_cannot_start_are_removed(engine: str, halab_home: Path, tmp_path: Path) -> None:
+    EmbeddedEngine(halab_home).save(["busybox:1.36"], tmp_path / "busybox.tar")
+    docker(engine, "load", "-i", str(tmp_path / "busybox.tar"))
+    docker(engine, "tag", "busybox:1.36", "kindest/node:v1.34.99")
+    with pytest.raises(HalabError) as raised:
+        Kind("k", {"image": "kindest/node:v1.34.99"}).up(lambda _text: None)
+    assert raised.value.remedy
+    assert "kind" not in docker(engine, "network", "ls", "--format", "{{.Name}}").split()
+
+
+def test_the_preflight_speaks_of_this_engine(engine: str) -> None:
+    subjects = {finding.subject for finding in preflight.kind_findings()}
+    assert {"docker", "kind", "cgroup"} <= subjects
+    version = subprocess.run(["kind", "version"], capture_output=True, text=True).stdout
+    found = preflight.kind_version()
+    assert found is not None and f"v{found[0]}.{found[1]}" in version
