@@ -17,6 +17,7 @@ from halab.aio.processes import set_name, start_time
 from halab.faults.records import Record, load, path_of
 
 READY_SECONDS = 20.0
+LOOK_SECONDS = 10.0
 RETRY_SECONDS = (0.2, 5.0)
 GIVE_UP_SECONDS = 900.0  # of attempts to heal; `halab fault heal --all` can be called ever after
 
@@ -56,8 +57,8 @@ def end(guard: tuple[int, str]) -> None:
             os.close(descriptor)
 
 
-def wait(record: Record) -> None:
-    """Until the time is over, or the owner has ended."""
+def wait(folder: Path, record: Record) -> None:
+    """Until the time is over, the owner has ended, or there is nothing to heal any more (the cluster was removed)."""
     watched: list[int] = []
     pid, since = record.owner
     if pid:
@@ -67,9 +68,9 @@ def wait(record: Record) -> None:
             return
         if start_time(pid) != since:
             return
-    while (left := record.until - time.time()) > 0:
+    while (left := record.until - time.time()) > 0 and path_of(folder, record.id).exists():
         # A suspended machine's clock may jump: look again now and then.
-        if select.select(watched, [], [], min(left, 60.0))[0]:
+        if select.select(watched, [], [], min(left, LOOK_SECONDS))[0]:
             return
 
 
@@ -104,7 +105,7 @@ def main(folder: Path, id: str) -> None:
     os.dup2(null, 1)
     os.close(null)
     if record is not None:
-        wait(record)
+        wait(folder, record)
         heal(folder, id)
 
 
