@@ -21,7 +21,7 @@ async def test_a_leader_stays_the_only_one_when_a_clock_jumps_by_a_day(
 ) -> None:
     leaders: list[str] = []
     began = asyncio.Event()
-    name = f"jump-{jump > 0}"
+    name = "jump-forward" if jump > 0 else "jump-back"
 
     async def lead(who: str) -> None:
         leaders.append(who)
