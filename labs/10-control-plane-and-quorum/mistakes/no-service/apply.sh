@@ -1,0 +1,4 @@
+#!/bin/sh
+set -eu
+cd "$(dirname "$0")/../../solution"
+sed '/^---/,$d' web.yaml | kubectl apply -f -
