@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from halab.images.bases import busybox, distro, languages, nginx
+from halab.images.bases import busybox, distro, etcd, languages, nginx
 from halab.images.bases.base import Base
 from halab.images.reference import Reference
 
-BASES: tuple[Base, ...] = (busybox.BASE, nginx.BASE, *distro.BASES, *languages.BASES)
+BASES: tuple[Base, ...] = (busybox.BASE, nginx.BASE, *distro.BASES, *languages.BASES, etcd.BASE)
 
 
 def find(reference: Reference) -> Base | None:
