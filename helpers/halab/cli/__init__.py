@@ -31,6 +31,7 @@ COMMANDS = {
     "reset": ("halab.cli.course:reset", "Set a lab back to its beginning."),
     "solve": ("halab.cli.course:solve", "Play a lab's solution."),
     "load": ("halab.traffic.commands:load", "Send requests at a constant rate and count the answers."),
+    "component": ("halab.cli.component:component", "Stop and start parts of the cluster; add a second control plane."),
     "fault": ("halab.faults.commands:fault", "Break it on purpose: inject failures and heal them."),
     "image": ("halab.images.commands:image", "Build, run, save and push images and containers."),
     "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),

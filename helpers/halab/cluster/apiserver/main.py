@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import socket
 from collections.abc import Callable
 
 from halab.aio import http
@@ -27,6 +28,19 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def shared_socket(host: str, port: int) -> socket.socket:
+    """A socket whose address a second API server of the same user can share, as behind a load balancer. Raises OSError if it is taken."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        found.bind((host, port))
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
 async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None, host: str = "", port: int = API_PORT) -> None:
     """Serve the API of a cluster until cancelled. ``ready`` is called once requests are answered.
 
@@ -45,7 +59,8 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     audit = Audit(config.logs / "audit.log")
     app = Application(context, audit)
     try:
-        await http.serve(app, host or config.addresses.api, port, config.certificate, config.key, on_ready=ready)
+        place = host or config.addresses.api
+        await http.serve(app, place, port, config.certificate, config.key, on_ready=ready, sock=shared_socket(place, port))
     finally:
         definitions.close()
         audit.close()

@@ -55,11 +55,12 @@ class Component:
     retry_at: float | None = None
     last_exit: int | None = None
     frozen: bool = field(default=False)
+    standby: bool = False  # is ready only when it leads, which may be never
 
     @property
     def state(self) -> str:
         if self.pid:
-            return "paused" if self.frozen else "ready" if self.ready else "starting"
+            return "paused" if self.frozen else "ready" if self.ready else "standby" if self.standby else "starting"
         return "restarting" if self.wanted else "stopped"
 
 
@@ -74,6 +75,16 @@ def plan(nodes: Sequence[str], without: Sequence[str] = ()) -> list[Component]:
     if brains:
         found.append(Component(CONTROLLERS, tuple(brains)))
     return found
+
+
+def spare(name: str) -> Component | None:
+    """A second API server (over the same database, at the same address: the kernel shares connections among the two) or a second
+    pair of controllers and scheduler (which stand by until the Lease is free). Not part of a cluster until somebody starts it."""
+    parts = {
+        f"{APISERVER}-2": (Part("halab.cluster.apiserver.main"),),
+        f"{CONTROLLERS}-2": (Part("halab.cluster.controllers.main"), Part("halab.cluster.scheduler.main")),
+    }.get(name)
+    return Component(name, parts, standby=name.startswith(CONTROLLERS)) if parts else None
 
 
 def node_component(node: str) -> Component:

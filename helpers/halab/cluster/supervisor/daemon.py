@@ -313,6 +313,8 @@ class Supervisor:
     def component(self, name: str, action: str, signal_name: str = "SIGTERM") -> dict[str, Any]:
         """``stop`` (stays down), ``start``, ``restart``, ``pause`` (SIGSTOP), ``resume``; ``signal_name`` is how stop and restart end it."""
         one = self.components.get(name)
+        if one is None and action == "start" and (one := components.spare(name)) is not None:
+            self.components[name] = one
         if one is None:
             raise UsageError(f"component {name!r}", "does not exist", "one of: " + ", ".join(self.components))
         number = signal.Signals.__members__.get(signal_name)

@@ -181,7 +181,9 @@ def status(name: str = "default") -> Status:
         return Status(name, "stopped", config)
     config = _config(directory)
     nodes = tuple(_nodes(config, running["nodes"]))
-    ready = all(node.ready for node in nodes) and all(one["state"] in ("ready", "stopped") for one in running["components"])
+    ready = all(node.ready for node in nodes) and all(
+        one["state"] in ("ready", "standby", "stopped") for one in running["components"]
+    )
     state = running["state"] if running["state"] != "running" or ready else "degraded"
     tree = [running["keeper"], *processes.descendants(running["keeper"])]
     memory = processes.memory_bytes(tree) / (1 << 20)
