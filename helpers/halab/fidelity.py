@@ -77,7 +77,9 @@ TABLE: tuple[Row, ...] = (
     Row("Images", "docker build without Docker", S, "The embedded builder writes genuine OCI images layer by layer; package installations in RUN "
         "borrow this machine's packages where there is no network.", "https://docs.docker.com/reference/dockerfile/"),
     # Network
-    Row("Network", "NetworkPolicy", N, "Accepted and shown; connections are not filtered.", DOCS + "concepts/services-networking/network-policies/"),
+    Row("Network", "NetworkPolicy", S, "Enforced where a pod's program connects, by a preloaded library: a static program escapes it. A Service's address is as "
+        "open as its most open endpoint; what comes from this machine or through the Ingress counts as the node's own and passes.",
+        DOCS + "concepts/services-networking/network-policies/"),
     Row("Network", "Service", S, "Envoy carries the connections: a pod sees the data plane's address (127.c.0.2) as its client; endpoints take turns "
         "instead of being chosen at random; TCP only, but for the cluster's DNS.", DOCS + "concepts/services-networking/service/"),
     Row("Network", "Connection refused", S, "Envoy accepts a connection before it dials a pod: where a pod does not listen, a client's connection is closed "
@@ -90,7 +92,8 @@ TABLE: tuple[Row, ...] = (
     # Storage
     Row("Storage", "PersistentVolume", S, "Volumes are directories of this machine, made by the class `standard`; they outlive pods and nodes' agents and can be "
         "mounted on every node of the same machine.", DOCS + "concepts/storage/persistent-volumes/"),
-    Row("Storage", "Volume size", N, "A volume or emptyDir may grow beyond its size; the disk is the limit.", DOCS + "concepts/storage/volumes/"),
+    Row("Storage", "Volume size", N, "A PersistentVolume may grow beyond its size; the disk is the limit. emptyDir.sizeLimit and ephemeral-storage limits are "
+        "looked at from time to time, and a pod beyond them is evicted.", DOCS + "concepts/storage/persistent-volumes/"),
     Row("Storage", "CSI", A, "No CSI drivers, snapshots or per-node volume limits.", DOCS + "concepts/storage/volumes/#csi"),
     # API
     Row("API", "CEL rules", N, "x-kubernetes-validations of custom resources and ValidatingAdmissionPolicies are stored, not evaluated.",
