@@ -154,7 +154,11 @@ meter.wait(3)
 record = meter.stop()
 
 # %% id="explain"
-lab.explain("kill-with-policy", 1, f"{record.sent - record.ok} of {record.sent} requests lost, longest outage {record.longest_outage:.1f} s")
+lab.explain(
+    "kill-with-policy",
+    1,
+    f"{record.sent - record.ok} of {record.sent} requests lost, longest outage {record.longest_outage:.1f} s",
+)
 
 # %% [markdown] id="not-stop"
 # (`halab image stop web`, like `docker stop`, would be another matter: what you stop on purpose stays stopped.)

@@ -60,7 +60,11 @@ meter.stop()
 
 # %% id="explain-hang"
 record = meter.record()
-lab.explain("hang", 2, f"{record.sent - record.ok} of {record.sent} requests failed or were cut off; {victim} was Running and Ready throughout")
+lab.explain(
+    "hang",
+    2,
+    f"{record.sent - record.ok} of {record.sent} requests failed or were cut off; {victim} was Running and Ready throughout",
+)
 
 # %% [markdown] id="probes-words"
 # Look at the pod list above: *Running*, *1/1*, 0 restarts. Without probes, "the process exists" is all Kubernetes knows.
@@ -168,7 +172,9 @@ meter.stop()
 
 # %% id="explain-probed"
 record = meter.record()
-lab.explain("hang-with-probes", 1, f"{record.ok} of {record.sent} requests answered; the longest outage was {record.longest_outage:.1f} s")
+lab.explain(
+    "hang-with-probes", 1, f"{record.ok} of {record.sent} requests answered; the longest outage was {record.longest_outage:.1f} s"
+)
 
 # %% [markdown] id="events-words"
 # The pod is the same, its container is new: RESTARTS says 1. The events tell who decided what. (Some requests failed all the same: those that were sent to the
@@ -266,7 +272,11 @@ lab.expect("slow-start-is-awaited")
 lab.predict(
     "stop",
     "A user's request takes 4 s. After 0.7 s the pod that works on it is deleted. What does the user get?",
-    ["an error: a deleted pod is gone at once", "the answer, after 4 s", "the answer of another pod: the Service sends the request again"],
+    [
+        "an error: a deleted pod is gone at once",
+        "the answer, after 4 s",
+        "the answer of another pod: the Service sends the request again",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION

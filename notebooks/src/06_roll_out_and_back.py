@@ -57,7 +57,11 @@ meter.stop()
 
 # %% id="explain-recreate"
 record = meter.record()
-lab.explain("recreate", 2, f"{record.sent - record.ok} of {record.sent} requests failed; the longest outage was {record.longest_outage:.1f} s")
+lab.explain(
+    "recreate",
+    2,
+    f"{record.sent - record.ok} of {record.sent} requests failed; the longest outage was {record.longest_outage:.1f} s",
+)
 
 # %% [markdown] id="undo-words"
 # All old pods are stopped before the first new one starts. There are programs that need this (two versions must never write to the same disk); a web

@@ -57,7 +57,9 @@ from halab.course.requests import fetch
 
 address = os.environ["LAB_ADDRESS"]
 manifest = "application/vnd.oci.image.manifest.v1+json"
-digest = fetch((address, 5000), "/v2/shop/manifests/1.0", method="HEAD", headers={"Accept": manifest}).headers["docker-content-digest"]
+digest = fetch((address, 5000), "/v2/shop/manifests/1.0", method="HEAD", headers={"Accept": manifest}).headers[
+    "docker-content-digest"
+]
 image = f"{address}:5000/shop@{digest}"
 image
 
@@ -183,7 +185,9 @@ lab.scene.images.push(stable, lambda line: None)
 # !kubectl rollout status deployment/careless --timeout=60s
 
 # %% id="explain-tag"
-versions = sorted(lab.scene.ask_pod(pod, 80).headers["x-version"] for pod in lab.scene.wait_for_ready("deployments", "careless", 2))
+versions = sorted(
+    lab.scene.ask_pod(pod, 80).headers["x-version"] for pod in lab.scene.wait_for_ready("deployments", "careless", 2)
+)
 lab.explain("tag", 2, f"careless' pods answer {versions}; its template never changed")
 
 # %% id="mixed" tags=["nbval-check-output"]

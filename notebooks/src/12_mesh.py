@@ -88,6 +88,7 @@ lab.predict(
     ### END SOLUTION
 )
 
+
 # %% id="inject-delay"
 def percentiles(count=200):
     seconds = sorted(answer.seconds for answer in lab.scene.ask_ingress("shop.mesh.example", count=count))
@@ -96,7 +97,9 @@ def percentiles(count=200):
 
 before = percentiles()
 # !kubectl annotate service shop-v2 halab.dev/fault='{{"delay": 0.3}}'
-lab.scene.api.wait("services", lambda services: any("halab.dev/fault" in (s["metadata"].get("annotations") or {}) for s in services), 5)
+lab.scene.api.wait(
+    "services", lambda services: any("halab.dev/fault" in (s["metadata"].get("annotations") or {}) for s in services), 5
+)
 after = percentiles()
 # !kubectl annotate service shop-v2 halab.dev/fault-
 
@@ -179,7 +182,12 @@ lab.predict(
 
 # %% id="explain-eject"
 answers = lab.scene.ask_ingress("bank.mesh.example", "/healthz", count=60)
-lab.explain("eject", 1, f"{sum(not answer.ok for answer in answers)} of 60 failed; answers in order: " + "".join("." if a.ok else "x" for a in answers))
+lab.explain(
+    "eject",
+    1,
+    f"{sum(not answer.ok for answer in answers)} of 60 failed; answers in order: "
+    + "".join("." if a.ok else "x" for a in answers),
+)
 
 # %% id="check-eject" role="check" points=2
 lab.expect("the-sick-pod-is-left-out")
