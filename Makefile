@@ -43,7 +43,8 @@ bench: setup-dev  ## measure the budgets of ARCHITECTURE.md; ARGS="up apply" for
 kind: setup  ## play every lab on a kind cluster made for it (docs/kind.md); LABS="02 08", KEEP=1
 	@$(RUN)/python tools/kind_course.py $(LABS)
 
-screenshots: setup-dev  ## pictures of the notebooks in a real browser, into build/screenshots
+screenshots: setup-dev  ## pictures of the widgets for the docs, and of the notebooks into build/screenshots
+	@$(RUN)/python tools/pictures.py
 	@$(RUN)/python tools/screenshots.py
 
 docs: setup-dev  ## the course as a site for reading offline, into build/site

@@ -18,7 +18,7 @@ from typing import Any
 from browser import JupyterLab, chromium, run_all, wait_for_idle
 
 ROOT = Path(__file__).resolve().parent.parent
-WIDGETS = ("topology", "traffic", "checklist", "predict")
+WIDGETS = ("topology", "traffic", "checklist", "predict", "timeline", "routes", "rollout", "faults")
 
 
 def main() -> int:

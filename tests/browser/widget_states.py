@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -57,7 +58,7 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
     fold = Fold()
     for i in range(200):
         fold.add(Request(START + i / 20, 0.002, 200 if i % 40 > 5 else 503, f"web-{i % 3}"))
-    counts = {v["name"]: 10 for k, v in whole.items() if k.startswith("pod/")}
+    counts = {v["name"]: 10 if v["state"] == "ready" else 0 for k, v in whole.items() if k.startswith("pod/")}
     names = {"pod": list(counts), "deployment": ["web"], "service": ["web"], "node": ["node-1"]}
     active = [
         {
@@ -65,7 +66,7 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
             "fault": "container-killed",
             "target": "web-6d4f-0000",
             "hits": ["container web"],
-            "until": START * 2,
+            "until": time.time() + 42,
             "error": "",
         }
     ]

@@ -194,7 +194,7 @@ function paint({ model, el }) {
       const axis = { stroke: css("--halab-ink"), grid: { stroke: css("--halab-line"), width: 1 }, ticks: { show: false }, font: "11px sans-serif", labelFont: "11px sans-serif" };
       const bars = (/** @type {string} */ color, /** @type {string} */ label) => ({ label, stroke: css(color), fill: css(color), paths: uPlot.paths.stepped({ align: -1 }), points: { show: false } });
       plot = new uPlot({
-        width: Math.max(200, chart.clientWidth), height: 90, legend: { show: false }, cursor: { show: false }, padding: [6, 8, 0, 0],
+        width: Math.max(200, chart.clientWidth), height: 90, legend: { show: false }, cursor: { show: false }, padding: [6, 30, 0, 0],
         scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
         axes: [{ ...axis, size: 20, space: 80, values: (_u, ticks) => ticks.map((t) => clock(start + t)) }, { ...axis, size: 40, label: "requests", labelSize: 14 }],
         series: [{}, bars("--halab-failing", "all"), bars("--halab-ready", "answered")],

@@ -4,9 +4,15 @@ from typing import Any
 
 import pytest
 
-from halab.widgets import picture as tv
+from halab.timeline import picture as tv
+from halab.timeline import words
 
 Obj = dict[str, Any]
+
+
+def view(nodes: list[Obj], pods: list[Obj], services: list[Obj], slices: list[Obj], ingresses: list[Obj]) -> tv.Picture:
+    kinds = {"nodes": nodes, "pods": pods, "services": services, "endpointslices": slices, "ingresses": ingresses}
+    return tv.Painter().paint(kinds)
 
 
 def node(name: str, ready: bool = True, **spec: Any) -> Obj:
@@ -35,7 +41,7 @@ def service(name: str = "web", **spec: Any) -> Obj:
 
 def slice_of(name: str, **ready: bool) -> Obj:
     endpoints = [{"targetRef": {"name": p.replace("_", "-")}, "conditions": {"ready": r}} for p, r in ready.items()]
-    return {"metadata": {"labels": {"kubernetes.io/service-name": name}}, "endpoints": endpoints}
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}}, "endpoints": endpoints}
 
 
 def ingress(host: str, path: str, to: str, tls: bool = False) -> Obj:
@@ -78,14 +84,14 @@ def test_a_pod_s_state_and_word(made: Obj, state: str, word: str) -> None:
 
 
 def test_the_picture_in_words() -> None:
-    state = tv.view(
+    state = view(
         [node("node-1"), node("node-2", ready=False, unschedulable=True)],
         [pod("web-b"), pod("web-a"), pod("new", where="", phase="Pending", ready=False)],
         [service()],
         [slice_of("web", web_a=True, web_b=False)],
         [ingress("nginx.example.com", "/", "web", tls=True)],
     )
-    assert tv.text(state).splitlines() == [
+    assert words.text(state).splitlines() == [
         "https://nginx.example.com/ -> service web",
         "service web (ClusterIP) -> 1 of 2 pods ready",
         "node node-1 (Ready)",
@@ -101,19 +107,53 @@ def test_a_headless_service_has_no_address() -> None:
 
 
 def test_changes_are_said_in_a_sentence() -> None:
-    old = tv.view([node("node-1")], [pod("a"), pod("b")], [], [], [])
-    new = tv.view([node("node-1", ready=False)], [pod("a", ready=False), pod("c")], [], [], [])
+    old = view([node("node-1")], [pod("a"), pod("b")], [], [], [])
+    new = view([node("node-1", ready=False)], [pod("a", ready=False), pod("c")], [], [], [])
     assert (
-        tv.changes(old, new)
+        words.changes(old, new)
         == "pod c is new on node-1: Running; pod b is gone; pod a is Running, not ready; node node-1 is NotReady"
     )
 
 
 def test_nothing_that_matters_is_nothing_said() -> None:
-    state = tv.view([node("node-1")], [pod("a")], [], [], [])
-    assert tv.changes(state, state) == ""
+    state = view([node("node-1")], [pod("a")], [], [], [])
+    assert words.changes(state, state) == ""
 
 
 def test_many_changes_are_cut_short() -> None:
-    new = tv.view([node("node-1")], [pod(f"p{i}") for i in range(9)], [], [], [])
-    assert tv.changes(tv.view([node("node-1")], [], [], [], []), new).endswith("and 5 more changes")
+    new = view([node("node-1")], [pod(f"p{i}") for i in range(9)], [], [], [])
+    assert words.changes(view([node("node-1")], [], [], [], []), new).endswith("and 5 more changes")
+
+
+def test_a_change_is_the_keys_that_differ_and_can_be_played() -> None:
+    old = view([node("node-1")], [pod("a"), pod("b")], [service()], [slice_of("web", a=True)], [])
+    new = view([node("node-1")], [pod("a", ready=False), pod("c")], [service()], [slice_of("web", a=False)], [])
+    change = tv.difference(old, new)
+    assert set(change["set"]) == {"pod/a", "pod/c", "service/web"} and change["gone"] == ["pod/b"]
+    assert tv.apply(old, change) == new and "pod/b" in old
+    assert words.changed(old, change, new) == words.changes(old, new)
+
+
+def test_what_did_not_change_is_not_painted_again() -> None:
+    painter = tv.Painter()
+    made = pod("a", resourceVersion="7")
+    first = painter.paint({"pods": [made]})["pod/a"]
+    assert painter.paint({"pods": [made]})["pod/a"] is first
+    assert painter.paint({"pods": [pod("a", resourceVersion="8", ready=False)]})["pod/a"]["state"] == "running"
+
+
+def test_an_http_route_shares_by_weight() -> None:
+    rule = {"matches": [{"path": {"value": "/"}}], "backendRefs": [{"name": "v1", "weight": 9}, {"name": "v2", "weight": 1}]}
+    [found] = tv.http_route_views({"metadata": {"name": "r"}, "spec": {"hostnames": ["shop.example.com"], "rules": [rule]}})
+    assert [b["share"] for b in found["backends"]] == [0.9, 0.1] and found["by"] == "HTTPRoute r"
+
+
+def test_a_rollout_in_words() -> None:
+    deployment = {
+        "metadata": {"name": "web"},
+        "spec": {"replicas": 3},
+        "status": {"replicas": 4, "updatedReplicas": 1, "availableReplicas": 3},
+    }
+    assert tv.deployment_view(deployment)["word"] == "rolling out"
+    deployment["status"]["conditions"] = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]
+    assert tv.deployment_view(deployment)["word"].startswith("stuck")

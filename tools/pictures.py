@@ -1,0 +1,43 @@
+"""The widgets' pictures for the docs, light and dark, into docs/images/ (``make screenshots``): small PNGs from fixed states, so that they change only with the looks.
+
+python tools/pictures.py [NAME ...] [--out docs/images]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from browser import chromium
+from stage import staged
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+
+WIDTH = 760
+
+
+def main() -> int:
+    from widget_states import states
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser:
+        for name, (widget, data) in states().items():
+            if options.names and name not in options.names:
+                continue
+            for theme in ("light", "dark"):
+                page = staged(browser, widget, data, theme, WIDTH)
+                page.wait_for_timeout(300)  # charts and edges are drawn a few frames later; nothing announces that
+                page.locator(".halab-widget").screenshot(path=options.out / f"{name}-{theme}.png")
+                page.context.close()
+            print(name, file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
