@@ -167,8 +167,9 @@ lab.expect("load-brings-replicas")
 
 # %% id="history" tags=["nbval-check-output"]
 import json
+from pathlib import Path
 
-days = json.load(open("load.json"))["days"]
+days = json.loads(Path("load.json").read_text())["days"]
 for number, day in enumerate(days, 1):
     print(f"day {number}", "".join("▁▂▃▄▅▆▇█"[min(7, rate // 4)] for rate in day), "peak", max(day))
 
