@@ -11,16 +11,13 @@ from pathlib import Path
 
 from browser import chromium
 from stage import staged
+from widget_states import states
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "browser"))
-
 WIDTH = 760
 
 
 def main() -> int:
-    from widget_states import states
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
