@@ -7,6 +7,7 @@ import os
 import signal
 import statistics
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def restart() -> list[Row]:
             api.wait(PODS, lambda pods: sum(ready(pod) for pod in pods.values()) == 3)
             address = api.get(PODS)["items"][0]["status"]["podIP"]
             for pid in _listeners(address, config.port(80)):
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # a worker ends with its process 1
+                    os.kill(pid, signal.SIGKILL)
             took.append(seconds(lambda: _until_served(address, config.port(80))))  # noqa: B023
             _require_restart(api, address)
             kubectl(config, "delete", "deployment,service", "web", "--wait")
