@@ -23,7 +23,7 @@ lab.topology()
 # !kubectl rollout status deployment/web --timeout=60s
 
 # %% id="version-now" tags=["nbval-check-output"]
-print(lab.get("service/web").headers["x-version"])
+print(lab.scene.wait_for_service("web").headers["x-version"])
 
 # %% [markdown] id="predict-words"
 # ## The wrong way first
@@ -64,7 +64,8 @@ lab.explain(
 )
 
 # %% [markdown] id="undo-words"
-# All old pods are stopped before the first new one starts. There are programs that need this (two versions must never write to the same disk); a web
+# All old pods are stopped before the first new one starts. (And even when `kubectl rollout status` said that all was done, nobody listened yet: without a
+# readiness probe a pod counts as ready as soon as it runs.) There are programs that need this (two versions must never write to the same disk); a web
 # service is not one of them.
 #
 # ## The way back
@@ -82,7 +83,7 @@ lab.explain(
 # !kubectl rollout status deployment/web --timeout=60s
 
 # %% id="version-back" tags=["nbval-check-output"]
-print(lab.get("service/web").headers["x-version"])
+print(lab.scene.wait_for_service("web").headers["x-version"])
 
 # %% [markdown] id="strategy-words"
 # ## The right way

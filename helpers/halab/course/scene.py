@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from halab.backends.access import Api, Obj
-from halab.course.requests import Address, Answer, fetch, fetch_many
+from halab.course.requests import Address, Answer, fetch, fetch_many, wait_until_answered
 from halab.images.types import Engine
 from halab.traffic.meter import Meter
 
@@ -102,6 +102,10 @@ class Scene:
 
     def ask_service(self, name: str, port: int, path: str = "/", count: int = 1, host: str = "") -> Answers:
         return fetch_many(self.reach.service(self.namespace, name, port), count, path, host=host)
+
+    def wait_for_service(self, name: str, port: int = 80, path: str = "/", timeout: float = 15.0) -> Answer:
+        """Ask until there is a good answer (a pod without a readiness probe counts as ready before it listens), or until ``timeout``."""
+        return wait_until_answered(self.reach.service(self.namespace, name, port), timeout, path)
 
     def ask_pod(self, pod: Obj, port: int, path: str = "/") -> Answer:
         return fetch(self.reach.pod(self.namespace, pod["metadata"]["name"], port), path)
