@@ -119,13 +119,19 @@ def namespace_refuses_privilege(scene: Scene) -> Result:
         return Failed("a privileged pod is accepted", "kubectl describe namespace; which mode refuses, and which only warns?")
     plain = {"metadata": {"name": "plain"}, "spec": {"containers": [{"name": "c", "image": "halab-app:1.0"}]}}
     if not _try_pod(scene, plain):
-        return Failed("a pod that may run as root is accepted", "which of the levels (privileged, baseline, restricted) forbids that?")
+        return Failed(
+            "a pod that may run as root is accepted", "which of the levels (privileged, baseline, restricted) forbids that?"
+        )
     spec = scene.api.get("deployments", "web")["spec"]["template"]["spec"]
     complaint = _try_pod(scene, {"metadata": {"name": "web-again"}, "spec": spec})
     if complaint:
         return Failed(f"the next pod of web would be refused: {complaint}", "the message names each field that is missing")
     late = _ready(scene, "web")
-    return late if isinstance(late, Failed) else Passed("a privileged pod and one that may be root are refused; web's pods are taken")
+    return (
+        late
+        if isinstance(late, Failed)
+        else Passed("a privileged pod and one that may be root are refused; web's pods are taken")
+    )
 
 
 def ledger_hears_web_only(scene: Scene) -> Result:

@@ -97,7 +97,11 @@ space = lab.namespace
 # !kubectl auth can-i get secrets --as=system:serviceaccount:{space}:robot
 
 # %% id="explain-rbac"
-lab.explain("rbac", 1, "patch on a Deployment is the right to run any program with all that its pods are given; patch on deployments/scale is a number")
+lab.explain(
+    "rbac",
+    1,
+    "patch on a Deployment is the right to run any program with all that its pods are given; patch on deployments/scale is a number",
+)
 
 # %% id="check-robot" role="check" points=2
 lab.expect("robot-scales-and-nothing-else")
@@ -354,7 +358,8 @@ lab.predict(
 # %% id="without-dns"
 import yaml
 
-whole = yaml.safe_load(open("web-policy.yaml"))
+with open("web-policy.yaml") as file:
+    whole = yaml.safe_load(file)
 whole["metadata"]["namespace"] = space
 without = {**whole, "spec": {**whole["spec"], "egress": whole["spec"].get("egress", [])[:1]}}
 lab.scene.api.apply(without)
