@@ -51,7 +51,11 @@ def play(lab: catalog.Lab, cluster: str) -> Row:
                 row |= {"result": "failed", "seen": row["seen"] or f"{task.id}: {result}"}
         session.reset(quiet=True)
     except Exception as error:  # whatever it is, it is this lab's result, and the others are still to be played
-        text = str(error) if isinstance(error, HalabError) else traceback.format_exc(limit=3)
+        text = (
+            str(error)
+            if isinstance(error, HalabError)
+            else f"{type(error).__name__} {error} at {traceback.extract_tb(error.__traceback__)[-1].name}"
+        )
         row |= {"result": "failed", "seen": text}
     return row | {"seconds": round(time.monotonic() - began, 1)}
 
