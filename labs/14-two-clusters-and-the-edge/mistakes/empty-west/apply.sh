@@ -1,0 +1,3 @@
+#!/bin/sh
+set -eu
+halab up --name west --nodes 1
