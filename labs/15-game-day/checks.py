@@ -19,7 +19,7 @@ from halab.traffic.record import Request
 HOST, RATE, TARGET = "shop.game.example", 40.0, 0.999
 LONGEST = 1.0  # seconds that users may be without any answer
 SETTLE, REST = 2.0, 25.0  # seconds of traffic after the last failure; seconds until everything must be as it was
-DAY = Path(__file__).parent / "start" / "game-day.yaml"
+DAY = Path(__file__).parent / "start" / "game-day.yml"
 PLAYED = "game-day"
 
 

@@ -19,7 +19,7 @@ lab.topology()
 # %% [markdown] id="plan-words"
 # ## The plan
 #
-# What may break, and how often, stands in `game-day.yaml`. When, and whom it hits, is drawn from the seed: the same seed gives the same day, so that a change can be
+# What may break, and how often, stands in `game-day.yml`. When, and whom it hits, is drawn from the seed: the same seed gives the same day, so that a change can be
 # compared with what was before.
 
 # %% id="plan" tags=["nbval-check-output"]
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from halab.faults import scenario
 
-day = scenario.load(Path("game-day.yaml"))
+day = scenario.load(Path("game-day.yml"))
 for step in scenario.steps(day):
     print(f"{step.at:5.1f} s  {step.sentence()}")
 
