@@ -14,13 +14,13 @@ from halab.timeline.picture import Painter, Picture
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>stage</title><style>%(css)s
 body { margin: 12px; font-family: sans-serif; background: var(--jp-layout-color1); color: var(--jp-ui-font-color1); %(vars)s }</style></head>
-<body data-jp-theme-light="%(light)s"><main id="here"></main><script>
+<body data-jp-theme-light="%(light)s"><main id="here"></main><script>(() => {
 const handlers = {}; const data = %(data)s;
 window.halab = { sent: [], push(name, value) { data[name] = value; for (const f of [...(handlers["change:" + name] ?? [])]) f(); },
   fire(name) { for (const f of [...(handlers[name] ?? [])]) f(); } };
 const model = { get: (n) => data[n], set(n, v) { data[n] = v; }, save_changes() {}, send(m) { halab.sent.push(m); }, widget_manager: {},
   on(n, f) { (handlers[n] ??= []).push(f); }, off(n, f) { handlers[n] = (handlers[n] ?? []).filter((g) => g !== f); } };
-(() => { %(code)s
+%(code)s
 halab.end = render({ model, el: document.getElementById("here") }); })();
 </script></body></html>"""
 # JupyterLab's own values, which the widgets follow.

@@ -35,6 +35,7 @@ def show(bare: Any) -> Any:
         widget, state = STATES[name]
         bare.set_viewport_size({"width": width, "height": 800})
         bare.set_content(html(widget, state | (data or {}), theme))
+        bare.locator(".halab-widget").wait_for()
         return bare
 
     return one
