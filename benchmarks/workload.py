@@ -7,6 +7,7 @@ import os
 import signal
 import statistics
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,8 @@ def restart() -> list[Row]:
         api = Api(config)
         for _ in range(KILLS):
             kubectl(config, "apply", "-f", "-", stdin=MANIFEST)
-            api.wait(PODS, lambda pods: sum(ready(pod) for pod in pods.values()) == 3)
-            address = api.get(PODS)["items"][0]["status"]["podIP"]
+            api.wait(PODS, lambda pods: len(_fresh(pods.values())) == 3)
+            address = _fresh(api.get(PODS)["items"])[0]["status"]["podIP"]
             for pid in _listeners(address, config.port(80)):
                 with suppress(ProcessLookupError):  # a worker ends with its process 1
                     os.kill(pid, signal.SIGKILL)
@@ -77,6 +78,11 @@ def restart() -> list[Row]:
             _require_restart(api, address)
             kubectl(config, "delete", "deployment,service", "web", "--wait")
     return [Row("a killed container serves again (first restart)", statistics.median(took), "s", 0.5, runs=KILLS)]
+
+
+def _fresh(pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pods that are Ready and not about to go (those of the round before may still be)."""
+    return [pod for pod in pods if ready(pod) and "deletionTimestamp" not in pod["metadata"]]
 
 
 def _require_restart(api: Api, address: str) -> None:
