@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from widget_states import record, states
 
 from halab.timeline.picture import difference
 from halab.widgets.timeline import page
 from stage import html, picture
 from vendor import axe
+from widget_states import record, states
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("browser")]
 STATES = states()
