@@ -110,7 +110,7 @@ def one_may_fail(scene: Scene) -> Result:
     before = three_members(scene)
     if isinstance(before, Failed):
         return before
-    written = {}
+    written: dict[str, str] = {}
     for name in PORTS:
         written |= _write(scene, name, WRITES)
     leader = _leader(scene)

@@ -336,6 +336,10 @@ class Supervisor:
             _signal(one, signal.SIGSTOP if action == "pause" else signal.SIGCONT)
         else:
             raise UsageError(f"action {action!r}", "does not exist", "one of: stop, start, restart, pause, resume")
+        if one.standby and components.CONTROLLERS in self.components:  # either of two may lead
+            self.components[components.CONTROLLERS].standby = any(
+                other.standby and other.wanted for name, other in self.components.items() if name != components.CONTROLLERS
+            )
         return {"pid": one.pid, "state": one.state}
 
     def nodes(self, count: int) -> dict[str, Any]:
