@@ -84,6 +84,8 @@ TABLE: tuple[Row, ...] = (
         "instead of being chosen at random; TCP only, but for the cluster's DNS.", DOCS + "concepts/services-networking/service/"),
     Row("Network", "Connection refused", S, "Envoy accepts a connection before it dials a pod: where a pod does not listen, a client's connection is closed "
         "rather than refused. A Service without endpoints refuses, as it should.", DOCS + "reference/networking/virtual-ips/"),
+    Row("Network", "Ingress", S, "Served by Envoy. An Ingress that names no class is served too and gets an address at once; a cluster without a controller leaves it "
+        "empty.", DOCS + "concepts/services-networking/ingress/"),
     Row("Network", "LoadBalancer", A, "There is no load balancer outside the cluster: a Service of this type works by its ClusterIP and node ports, "
         "and its external address stays <pending>.",
         DOCS + "concepts/services-networking/service/#loadbalancer"),
