@@ -20,7 +20,7 @@ HOST, RATE, TARGET = "shop.game.example", 40.0, 0.999
 LONGEST = 1.0  # seconds that users may be without any answer
 SETTLE, REST = 2.0, 25.0  # seconds of traffic after the last failure; seconds until everything must be as it was
 DAY = Path(__file__).parent / "start" / "game-day.yml"
-PLAYED = "game-day"
+PLAYED, PASSED_OVER = "game-day", "passed over"
 
 
 def fit_for_it(scene: Scene) -> Result:
@@ -81,7 +81,7 @@ def play(scene: Scene, *, seed: int | None = None, learner: str = "") -> dict[st
         began = time.time()
 
         def told(outcome: scenario.Outcome) -> None:
-            hit = outcome.text if outcome.id else f"passed over ({outcome.text})"
+            hit = outcome.text if outcome.id else f"{PASSED_OVER} ({outcome.text})"
             failures.append((time.time() - began, f"{outcome.step.fault}: {hit}"))
 
         try:
@@ -102,7 +102,7 @@ def _worst(played: dict[str, Any]) -> str:
     """The failure after which most requests failed, in words."""
     count: Counter[str] = Counter()
     for request in cast(list[Request], played["requests"]):
-        before = [text for at, text in played["failures"] if played["began"] + at <= request.at + request.latency]
+        before = [text for at, text in played["failures"] if PASSED_OVER not in text and played["began"] + at <= request.at]
         if not request.ok and before:
             count[before[-1]] += 1
     if not count:
@@ -113,7 +113,7 @@ def _worst(played: dict[str, Any]) -> str:
 
 def _hint(worst: str, failures: dict[str, int]) -> str:
     kinds = ", ".join(f"{number} x {why}" for why, number in failures.items())
-    if worst.startswith("container-hung"):
+    if worst.startswith("container-hung") or max(failures, key=lambda why: failures[why]) == "504":
         return f"{kinds}: a hung program takes the connection and answers nobody. How long does the route wait for one try, before the next?"
     if worst.startswith("node-drained"):
         return (

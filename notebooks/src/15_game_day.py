@@ -246,7 +246,7 @@ lab.explain(
 # ### END SOLUTION
 
 # %% [markdown] id="again"
-# Then change the seed and play another day: `checks["target-held"]` plays the lab's, `halab fault play` any file of yours against any Deployment of yours. A system that holds
+# Then change the seed and play another day: the check plays the lab's own day, `halab fault play` any file of yours against any Deployment of yours. A system that holds
 # on the day it was built for has passed an exam; one that holds on a day nobody had seen before is available.
 
 # %% [markdown] id="recap"
