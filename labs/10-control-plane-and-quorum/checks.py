@@ -94,6 +94,8 @@ def three_members(scene: Scene) -> Result:
         name, answer = next(iter(silent.items()))
         return Failed(f"{name} at {_place(scene, name)}: {answer}", f"halab image ps -a; halab image logs {name}")
     leaders = {name: json.loads(answer.body).get("leader", "0") for name, answer in states.items()}
+    if set(leaders.values()) == {"0"}:
+        return Failed("three members answer, but none leads", "an election takes a moment; then: halab image logs etcd-1")
     if len(set(leaders.values())) > 1 or "0" in leaders.values():
         clusters = {json.loads(answer.body)["header"]["cluster_id"] for answer in states.values()}
         what = f"they are {len(clusters)} clusters of their own" if len(clusters) > 1 else "they do not agree on a leader"
@@ -107,7 +109,7 @@ def three_members(scene: Scene) -> Result:
 
 
 def one_may_fail(scene: Scene) -> Result:
-    before = three_members(scene)
+    before = _settled(scene)
     if isinstance(before, Failed):
         return before
     written: dict[str, str] = {}
@@ -133,7 +135,7 @@ def one_may_fail(scene: Scene) -> Result:
 
 
 def two_may_not(scene: Scene) -> Result:
-    before = three_members(scene)
+    before = _settled(scene)
     if isinstance(before, Failed):
         return before
     written = _write(scene, "etcd-1", WRITES)
@@ -193,6 +195,13 @@ def _call(scene: Scene, name: str, path: str, body: dict[str, object]) -> Answer
     """etcd's API in JSON (https://etcd.io/docs/latest/dev-guide/api_grpc_gateway/)."""
     address = (scene.environment["LAB_ADDRESS"], PORTS[name])
     return fetch(address, path, method="POST", body=json.dumps(body).encode(), timeout=PATIENCE)
+
+
+def _settled(scene: Scene) -> Result:
+    """``three_members``, with time for an election: members that have just started have no leader yet."""
+    if any(_call(scene, name, "/v3/maintenance/status", {}).ok for name in PORTS):
+        _until(lambda: isinstance(three_members(scene), Passed), ELECTION)
+    return three_members(scene)
 
 
 def _leader(scene: Scene) -> str:
