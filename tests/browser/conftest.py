@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from homes import at_home
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -17,19 +19,16 @@ sys.path.insert(0, str(ROOT / "tools"))
 @pytest.fixture(scope="session")
 def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """(folder of the notebooks, HALAB_HOME); the cluster is up."""
-    import os
-
     from halab.cluster.supervisor import manage
 
     folder, home = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("home")
     for book in (ROOT / "notebooks" / "solved").glob("*.ipynb"):
         shutil.copy(book, folder)
-    before = os.environ["HALAB_HOME"]
-    os.environ["HALAB_HOME"] = str(home)
-    manage.up()
+    with at_home(home):
+        manage.up()
     yield folder, home
-    manage.down(purge=True)
-    os.environ["HALAB_HOME"] = before
+    with at_home(home):
+        manage.down(purge=True)
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +55,9 @@ def page(chromium: Any) -> Iterator[Any]:
     page.set_default_timeout(60_000)
     yield page
     context.close()
+
+
+@pytest.fixture(autouse=True)
+def _at_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "course" in request.fixturenames:
+        monkeypatch.setenv("HALAB_HOME", str(request.getfixturevalue("course")[1]))

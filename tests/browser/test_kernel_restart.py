@@ -12,7 +12,7 @@ from browser import run_all, wait_for_idle
 
 pytestmark = [pytest.mark.needs("chromium", "kubectl", "nginx", "busybox"), pytest.mark.xdist_group("browser")]
 CELLS = (
-    "import halab\nlab = halab.lab('02-deploy', quiet=True)",
+    "import halab\nlab = halab.lab('00-start-here', quiet=True)",
     "!kubectl create deployment again --image=nginx:1.22 --replicas=2\n!kubectl rollout status deployment/again",
     "lab.topology()",
 )
