@@ -1,7 +1,7 @@
 """Run the tests (``make test``): as many at once as the machine has cores, each cluster with a home of its own.
 
 Arguments go to pytest as they are: ``python tools/run_tests.py tests/unit -k quantity``. In CI (``$CI``) tests that failed beside others are
-run once more, alone: on two cores a dozen clusters can starve one another. Both runs are printed, so a test that needs the second one is seen.
+run again, alone: on two cores a dozen clusters can starve one another. Every run is printed, so a test that needs another one is seen.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RETRIES = 2
 TESTS_FAILED = 1  # pytest's exit status for failed tests; others are usage errors and the like
 
 
@@ -20,7 +21,9 @@ def main(arguments: list[str]) -> int:
     # A cluster's test waits more than it computes, but two clusters that start at once on one core only slow each other down.
     workers = [] if any(one.startswith(("-n", "-p", "--pdb")) for one in arguments) else ["-n", str(max(2, min(cores, 8)))]
     status = pytest(*workers, "--dist", "worksteal", *arguments)
-    if status == TESTS_FAILED and os.environ.get("CI"):
+    for _ in range(RETRIES if os.environ.get("CI") else 0):
+        if status != TESTS_FAILED:
+            break
         print("tests: what failed is run once more, alone", file=sys.stderr, flush=True)
         status = pytest(
             "--last-failed", "--last-failed-no-failures", "none", *(one for one in arguments if not one.startswith("-n"))

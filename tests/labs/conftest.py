@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from halab.session import LabSession, open_lab
+from homes import at_home
 
 
 @pytest.fixture(scope="session")
 def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from halab.cluster.supervisor import manage
 
-    home, before = tmp_path_factory.mktemp("labs"), os.environ["HALAB_HOME"]
-    os.environ["HALAB_HOME"] = str(home)
-    manage.up()
+    home = tmp_path_factory.mktemp("labs")
+    with at_home(home):
+        manage.up()
     yield home
-    manage.down(purge=True)
-    os.environ["HALAB_HOME"] = before
+    with at_home(home):
+        manage.down(purge=True)
 
 
 @pytest.fixture
-def play(lab_home: Path) -> Iterator[object]:
+def play(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """``play(slug)``: the lab in its pristine scene."""
+    monkeypatch.setenv("HALAB_HOME", str(lab_home))
     opened: list[LabSession] = []
 
     def start(slug: str) -> LabSession:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from halab.backends import rights
+from homes import at_home
 
 
 @dataclass
@@ -32,9 +32,9 @@ class Somebodys:
 def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebodys]:
     from halab.cluster.supervisor import manage
 
-    home, before = tmp_path_factory.mktemp("home"), os.environ["HALAB_HOME"]
-    os.environ["HALAB_HOME"] = str(home)
-    config = manage.up("real").config
+    home = tmp_path_factory.mktemp("home")
+    with at_home(home):
+        config = manage.up("real").config
     assert config is not None
     ingress = f"{config.addresses.ingress}:{config.port(80)}:{config.port(443)}"
     found = Somebodys(config.kubeconfig, home / "learner.yaml", ingress)
@@ -43,5 +43,11 @@ def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebodys]:
     document["users"][0]["user"] = {"token": found.kubectl("-n", "alice", "create", "token", "alice").strip()}
     found.learner.write_text(yaml.safe_dump(document))
     yield found
-    manage.down("real", purge=True)
-    os.environ["HALAB_HOME"] = before
+    with at_home(home):
+        manage.down("real", purge=True)
+
+
+@pytest.fixture(autouse=True)
+def _at_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "somebodys" in request.fixturenames:
+        monkeypatch.setenv("HALAB_HOME", str(request.getfixturevalue("somebodys").learner.parent))

@@ -19,6 +19,7 @@ from halab.course.requests import Answer, fetch
 from halab.faults import api as faults
 from halab.faults import engine
 from halab.traffic.meter import Meter
+from homes import at_home
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMESPACE = "shop"
@@ -147,25 +148,24 @@ def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    patch = pytest.MonkeyPatch()
     home = tmp_path_factory.mktemp("faults") / "home"
     home.mkdir()
     compiled = ROOT / ".tools" / "test-cache"
     compiled.mkdir(parents=True, exist_ok=True)
     (home / "cache").symlink_to(compiled)
-    patch.setenv("HALAB_HOME", str(home))
     try:
-        backend = Embedded()
-        backend.up(lambda _text: None)
-        api = Api(backend.kubeconfig(), NAMESPACE)
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        until(lambda: api.find("serviceaccounts", "default") is not None)
-        api.create(DEPLOYMENT)
-        api.create(SERVICE)
+        with at_home(home):
+            backend = Embedded()
+            backend.up(lambda _text: None)
+            api = Api(backend.kubeconfig(), NAMESPACE)
+            api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+            until(lambda: api.find("serviceaccounts", "default") is not None)
+            api.create(DEPLOYMENT)
+            api.create(SERVICE)
         yield Shop(backend, api)
     finally:
-        manage.down(purge=True)
-        patch.undo()
+        with at_home(home):
+            manage.down(purge=True)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.cluster.supervisor import manage
 from halab.settings import ClusterConfig, cluster_directory
+from homes import at_home
 
 SECONDS = 20.0
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
@@ -29,14 +30,18 @@ FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterConfig]:
     home = tmp_path_factory.mktemp("node-home")
     (home / "cache").symlink_to(_cache())
-    before = os.environ.get("HALAB_HOME", "")
-    os.environ["HALAB_HOME"] = str(home)
-    try:
+    with at_home(home):
         manage.up("default", nodes=2, without=("dataplane",))
-        yield ClusterConfig.load((cluster_directory("default") / "cluster.json").read_text())
-    finally:
+        config = ClusterConfig.load((cluster_directory("default") / "cluster.json").read_text())
+    yield config
+    with at_home(home):
         manage.down("default", purge=True)
-        os.environ["HALAB_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def _at_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "cluster" in request.fixturenames:
+        monkeypatch.setenv("HALAB_HOME", str(request.getfixturevalue("cluster").directory.parents[1]))
 
 
 def _cache() -> Path:

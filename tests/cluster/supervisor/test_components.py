@@ -83,3 +83,28 @@ def test_asking_a_cluster_that_is_down_says_how_to_start_it(halab_home: Path) ->
         manage.component("default", "apiserver", "stop")
     with pytest.raises(UsageError):
         manage.component("No Such", "apiserver", "stop")
+
+
+def test_a_second_api_server_answers_when_the_first_is_stopped(up: Up) -> None:
+    up()
+    manage.component("default", "apiserver-2", "start")
+    assert wait_until(lambda: state_of("apiserver-2") == "ready", 30)
+    manage.component("default", "apiserver", "stop")
+    assert wait_until(lambda: state_of("apiserver") == "stopped")
+    assert all(node.ready for node in manage.status().nodes)
+    manage.component("default", "apiserver-2", "stop")
+    manage.component("default", "apiserver", "start")
+    assert wait_until(lambda: state_of("apiserver") == "ready", 30)
+
+
+def test_of_two_controller_managers_one_stands_by_and_the_cluster_is_well(up: Up) -> None:
+    up()
+    manage.component("default", "controllers-2", "start")
+    assert wait_until(lambda: state_of("controllers-2") == "standby")
+    assert manage.status().state == "running"
+    manage.component("default", "controllers", "stop")
+    assert wait_until(lambda: state_of("controllers-2") == "ready", 40)
+
+
+def state_of(name: str) -> str:
+    return next(str(one["state"]) for one in manage.status().components if one["name"] == name)
