@@ -98,7 +98,7 @@ def test_a_second_api_server_answers_when_the_first_is_stopped(up: Up) -> None:
 
 
 def test_of_two_controller_managers_one_stands_by_and_the_cluster_is_well(up: Up) -> None:
-    up()
+    up(without=("nodes", "dataplane"))
     manage.component("default", "controllers-2", "start")
     assert wait_until(lambda: state_of("controllers-2") == "standby")
     assert manage.status().state == "running"
