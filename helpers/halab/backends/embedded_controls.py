@@ -50,6 +50,8 @@ class EmbeddedControls:
             manage.component(self.config.name, name, "stop", signal_name="SIGKILL")
         else:
             manage.component(self.config.name, name, action)
+        if action in ("stop", "kill"):
+            manage.wait_stopped(self.config.name, name)
 
     def node(self, name: str, request: Answer) -> Answer:
         return self._ask(name, "/halab/node", request)

@@ -207,6 +207,16 @@ def component(name: str, component_name: str, action: str, *, signal_name: str =
     return _ask(name, "component", name=component_name, action=action, signal_name=signal_name)
 
 
+def wait_stopped(name: str, component_name: str, timeout: float = 5.0) -> bool:
+    """Wait until a component that was told to stop has ended; whether it has."""
+    deadline = time.monotonic() + timeout
+    while any(one["name"] == component_name and one["pid"] for one in _ask(name, "status")["components"]):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)  # the supervisor tells nobody of an end
+    return True
+
+
 def remove_node(name: str, node: str) -> None:
     """Take a node away for good: its agent stops, its Node object is deleted."""
     _ask(name, "remove-node", name=node)
