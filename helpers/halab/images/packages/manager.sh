@@ -14,6 +14,20 @@ fetched=no
 action=
 packages=
 
+# mkdir -p by absolute names alone: below $HALAB_ROOT, a change of directory would lead back into the container's own view.
+make_path() {
+    path=$root
+    rest=${1#"$root"/}
+    while [ -n "$rest" ]; do
+        path=$path/${rest%%/*}
+        [ -d "$path" ] || mkdir "$path"
+        case "$rest" in
+            */*) rest=${rest#*/} ;;
+            *) rest= ;;
+        esac
+    done
+}
+
 for word in "$@"; do
     case "$word" in
         -y | --yes | --assume-yes) yes=yes ;;
@@ -30,7 +44,7 @@ say() { [ "$quiet" = yes ] || printf '%s\n' "$*"; }
 note() { say "(halab: no network here; packages are borrowed from the machine that builds this image)"; }
 
 record() { # package version
-    mkdir -p "$root/var/lib/dpkg/info"
+    make_path "$root/var/lib/dpkg/info"
     printf 'Package: %s\nStatus: install ok installed\nArchitecture: all\nVersion: %s\nDescription: borrowed from the building machine\n\n' \
         "$1" "$2" >> "$root/var/lib/dpkg/status"
     (cd "$pool/$1/files" && find . -mindepth 1 | cut -c2-) > "$root/var/lib/dpkg/info/$1.list"
@@ -153,7 +167,7 @@ fi
 
 case "$action" in
     update)
-        mkdir -p "$lists"
+        make_path "$lists"
         echo borrowed > "$lists/halab"
         say "Get:1 file:$pool ./ InRelease"
         note
