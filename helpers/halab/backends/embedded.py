@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from halab.backends import provided
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.backends.embedded_controls import EmbeddedControls
 from halab.cluster.supervisor import manage
-from halab.errors import ClusterError, ImageError
+from halab.errors import ClusterError
 from halab.images import api
 from halab.images.types import Engine
 from halab.settings import ClusterConfig
@@ -58,11 +59,9 @@ class Embedded:
 
     def provide_image(self, reference: str, folder: Path, report: Report) -> None:
         engine = self.images()
-        try:
-            engine.inspect(reference)
-        except ImageError:
+        if not provided.is_current(engine, reference, folder):
             report(f"building {reference}")
-            engine.build(api.Request(folder, tags=(reference,)), lambda _event: None)
+            engine.build(provided.request(engine, reference, folder), lambda _event: None)
 
     def images(self) -> Engine:
         return api.engine("embedded")

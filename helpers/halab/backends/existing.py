@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halab.backends import choice, gateway
+from halab.backends import choice, gateway, provided
 from halab.backends.access import ApiError
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
@@ -169,11 +169,9 @@ class Existing(Remote):
 
     def provide_image(self, reference: str, folder: Path, report: Report) -> None:
         engine = self.images()
-        try:
-            engine.inspect(reference)
-        except ImageError:
+        if not provided.is_current(engine, reference, folder):
             report(f"building {reference}")
-            engine.build(api.Request(folder, tags=(reference,)), lambda _event: None)
+            engine.build(provided.request(engine, reference, folder), lambda _event: None)
         image_id = str(engine.inspect(reference).get("Id", ""))
         loaded: dict[str, str] = self.choice.made.get("images", {})
         if loaded.get(reference) == image_id and image_id:

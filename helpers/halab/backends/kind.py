@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halab.backends import choice, gateway, kind_config, kind_run, preflight
+from halab.backends import choice, gateway, kind_config, kind_run, preflight, provided
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
@@ -222,19 +222,16 @@ class Kind(Remote):
     def _holder(self, reference: str, folder: Path, report: Report) -> Engine:
         """The engine that has the image: Docker's, or halab's own builder where Docker cannot pull what it is built on."""
         engine = self.images()
-        try:
-            engine.inspect(reference)
+        if provided.is_current(engine, reference, folder):
             return engine
-        except ImageError:
-            report(f"building {reference}")
-        request = api.Request(folder, tags=(reference,))
+        report(f"building {reference}")
         try:
-            engine.build(request, lambda _event: None)
+            engine.build(provided.request(engine, reference, folder), lambda _event: None)
             return engine
         except ImageError as error:
             report(f"Docker cannot build it ({error}); building it from this machine's programs")
         own = api.engine("embedded")
-        own.build(request, lambda _event: None)
+        own.build(provided.request(own, reference, folder), lambda _event: None)
         return own
 
     def ingress(self, *, tls: bool = False) -> Address:

@@ -15,6 +15,7 @@ from halab.course.catalog import course_root, find
 from halab.errors import UsageError
 
 CELL_TIMEOUT = 180  # seconds; the slowest honest cell waits for a rollout
+SLOWEST = 5  # cells in the report
 
 Tick = Callable[[str, int, int], None]
 Reset = Callable[[str], None]
@@ -22,7 +23,7 @@ Reset = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One notebook's outcome. ``cell`` and ``error`` say where it stopped."""
+    """One notebook's outcome. ``cell`` and ``error`` say where it stopped; ``slowest`` are the cells that took longest, with their seconds."""
 
     name: str
     passed: bool
@@ -30,6 +31,7 @@ class Ran:
     seconds: float
     cell: str = ""
     error: str = ""
+    slowest: tuple[tuple[str, float], ...] = ()
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,28 +80,36 @@ def run_one(book: Path, reset: Reset, tick: Tick) -> Ran:
     reset(book.stem)
     content = nbformat.reads(book.read_text(), as_version=4)
     total = sum(1 for cell in content.cells if cell.cell_type == "code")
-    number, current = 0, ""
+    number, current, since = 0, "", 0.0
+    spent: dict[str, float] = {}
 
     def began(cell: Any, cell_index: int) -> None:
-        nonlocal number, current
+        nonlocal number, current, since
         if cell.cell_type == "code":
-            current = str(cell.get("id", cell_index))
+            current, since = str(cell.get("id", cell_index)), time.monotonic()
             tick(current, number, total)
             number += 1
+
+    def ended(cell: Any, **_: Any) -> None:
+        spent[current] = round(time.monotonic() - since, 1)
+
+    def outcome(passed: bool, cell: str = "", error: str = "") -> Ran:
+        slowest = sorted(spent.items(), key=lambda row: -row[1])[:SLOWEST]
+        return Ran(book.stem, passed, number, round(time.monotonic() - start, 1), cell, error, tuple(slowest))
 
     client = NotebookClient(
         content,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # its warnings about itself are nothing to the reader
         on_cell_start=began,
+        on_cell_executed=ended,
         resources={"metadata": {"path": str(book.parent)}},
     )
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         lines = str(error).strip().splitlines()
-        return Ran(
-            book.stem, False, number, round(time.monotonic() - start, 1), current, lines[-1] if lines else type(error).__name__
-        )
+        return outcome(False, current, lines[-1] if lines else type(error).__name__)
     tick("", total, total)
-    return Ran(book.stem, True, total, round(time.monotonic() - start, 1))
+    return outcome(True)

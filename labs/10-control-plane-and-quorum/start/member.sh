@@ -6,7 +6,7 @@ case $number in 1) client=2379 ;; 2) client=22379 ;; 3) client=32379 ;; esac
 peer=$((client + 1))
 # Who belongs to the cluster: NAME=PEER-URL, separated by commas. Two are missing.
 members="etcd-1=http://$LAB_ADDRESS:2380"
-halab image run -d --name "etcd-$number" --restart unless-stopped quay.io/coreos/etcd:v3.5.1 \
+halab image run -d --name "etcd-$number" --restart unless-stopped etcd:3.5 \
     /usr/local/bin/etcd --name "etcd-$number" --data-dir /etcd-data/member \
     --listen-client-urls "http://$LAB_ADDRESS:$client" --advertise-client-urls "http://$LAB_ADDRESS:$client" \
     --listen-peer-urls "http://$LAB_ADDRESS:$peer" --initial-advertise-peer-urls "http://$LAB_ADDRESS:$peer" \
