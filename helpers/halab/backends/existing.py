@@ -7,6 +7,7 @@ nothing is deleted that was not created here: the rights that this needs are in 
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import shlex
 import subprocess
@@ -15,14 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from halab.backends import choice, gateway, provided
 from halab.backends.access import ApiError
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
-from halab.backends.kubectl import flattened, run
 from halab.backends.remote import Remote
 from halab.backends.remote_controls import SharedControls
 from halab.backends.rights import lacking
+from halab.cluster.client import kubeconfig, kubeconfig_files
 from halab.cluster.supervisor.files import private_directory, write_private
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
 from halab.images import api
@@ -52,12 +55,7 @@ class Existing(Remote):
 
     def up(self, report: Report) -> Summary:
         private_directory(self.folder)
-        if not (self.folder / "kubeconfig").exists() or self._changed():
-            report("reading the kubeconfig")
-            text, context = flattened(self.choice.options.get("kubeconfig", ""), self.choice.options.get("context", ""))
-            write_private(self.folder / "kubeconfig", text)
-            self.choice = replace(self.choice, options=self.choice.options | {"context": context})
-            self._reset()
+        self._read_kubeconfig(report)
         self._reach()
         if "namespace" not in self.choice.options:
             self.choice = replace(self.choice, options=self.choice.options | {"namespace": default_namespace()})
@@ -74,10 +72,32 @@ class Existing(Remote):
             choice.write(self.name, self.choice)
         return self.summary()
 
-    def _changed(self) -> bool:
+    def _read_kubeconfig(self, report: Report) -> None:
+        """Keep a copy of the one context: other contexts and a later ``kubectl config use-context`` are not this cluster's business.
+
+        It is read again at every ``up``, since credentials are renewed; where it is gone, the copy still serves.
+        """
+        copy, options = self.folder / "kubeconfig", self.choice.options
+        given = str(options.get("kubeconfig") or "")
+        try:
+            document = kubeconfig_files.minified(kubeconfig_files.read(given), str(options.get("context") or ""))
+        except UsageError:
+            if copy.exists() and self._same_place():
+                return
+            raise
+        kubeconfig.access_of(document)  # refuses here what could not be used later
+        text = yaml.safe_dump(document, sort_keys=False)
+        if not copy.exists() or copy.read_text() != text:
+            report("reading the kubeconfig")
+            write_private(copy, text)
+            self._reset()
+        places = os.pathsep.join(map(str, kubeconfig_files.places(given)))
+        self.choice = replace(self.choice, options=options | {"kubeconfig": places, "context": document["current-context"]})
+
+    def _same_place(self) -> bool:
         known = choice.read(self.name)
         same = ("kubeconfig", "context")
-        return known is None or any(known.options.get(key) != self.choice.options.get(key) for key in same)
+        return known is not None and all(known.options.get(key) == self.choice.options.get(key) for key in same)
 
     def _reach(self) -> None:
         """One request, and what to do where it is not answered."""
@@ -153,16 +173,11 @@ class Existing(Remote):
         found = set()
         if self.choice.options.get("ingress") or self.choice.made.get("gateway"):
             found.add("ingress")
-        served = {entry.split("/")[0] for entry in self._groups()}
-        if "ingress" in found and "gateway.networking.k8s.io" in served:
+        if "ingress" in found and gateway.serves(self.api(), "gateway.networking.k8s.io"):
             found.add("gateway")
-        if "metrics.k8s.io" in served:
+        if gateway.serves(self.api(), "metrics.k8s.io"):
             found.add("metrics")
         return frozenset(found)
-
-    def _groups(self) -> list[str]:
-        done = run(self.kubeconfig(), "api-versions")
-        return done.stdout.split()
 
     def images(self) -> Engine:
         return api.engine("auto")

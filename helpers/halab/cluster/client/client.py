@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import orjson
 
 from halab.cluster.client import kubeconfig
+from halab.cluster.client.credentials import Credential
 from halab.cluster.client.transport import Pool, Stream
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.status import ApiError, from_status
@@ -53,6 +54,7 @@ class Client:
         *,
         user_agent: str = f"halab/{KUBERNETES_VERSION}",
         tls: Any = None,
+        access: kubeconfig.Access | None = None,
     ) -> None:
         url = urlsplit(server)
         if url.scheme == "https" and tls is None:
@@ -63,7 +65,9 @@ class Client:
             url.hostname or "localhost",
             url.port or (443 if url.scheme == "https" else 80),
             tls if url.scheme == "https" else None,
+            server_name=access.server_name if access is not None else "",
         )
+        self._access = access if access is not None and access.source is not None else None
         self._headers = {"Accept": JSON, "User-Agent": user_agent}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
@@ -81,10 +85,25 @@ class Client:
     def from_kubeconfig(
         cls, path: Path | str, context: str | None = None, *, user_agent: str = f"halab/{KUBERNETES_VERSION}"
     ) -> Client:
-        access = kubeconfig.load(path, context)
-        return cls(access.server, access.token, user_agent=user_agent, tls=access.tls)
+        return cls.from_access(kubeconfig.load(path, context), user_agent=user_agent)
+
+    @classmethod
+    def from_access(cls, access: kubeconfig.Access, *, user_agent: str = f"halab/{KUBERNETES_VERSION}") -> Client:
+        return cls(access.server, access.token, user_agent=user_agent, tls=access.tls, access=access)
 
     # Requests
+
+    async def _renewed(self, used: Credential | None = None) -> Credential | None:
+        """The credential that the next request is sent with; ``used`` was refused. None where it never changes."""
+        if self._access is None or self._access.source is None:
+            return None
+        if used is not None:
+            self._access.source.refused(used)
+        credential, tls = await self._access.login()
+        if credential.token:
+            self.use_token(credential.token)
+        self.pool.use_tls(tls)
+        return credential
 
     def _target(self, path: str, query: Mapping[str, Any] | None) -> str:
         pairs = {key: _text(value) for key, value in (query or {}).items() if value is not None}
@@ -101,19 +120,27 @@ class Client:
         timeout: float = 60.0,
     ) -> tuple[int, dict[str, str], bytes]:
         """Any request; the answer as it is, whatever its status. A dict or list is sent as JSON."""
-        sent = dict(self._headers)
+        credential = await self._renewed() if self._access is not None else None
+        extra: dict[str, str] = {}
         if body is not None and not isinstance(body, bytes):
             body = orjson.dumps(body)
-            sent["Content-Type"] = "application/json"
+            extra["Content-Type"] = "application/json"
         if headers:
-            sent.update(headers)
-        return await self.pool.request(method, self._target(path, query), sent, body or b"", timeout=timeout)
+            extra.update(headers)
+        target = self._target(path, query)
+        answer = await self.pool.request(method, target, {**self._headers, **extra}, body or b"", timeout=timeout)
+        if answer[0] == 401 and credential is not None and await self._renewed(credential) != credential:
+            return await self.pool.request(method, target, {**self._headers, **extra}, body or b"", timeout=timeout)
+        return answer
 
     async def stream(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> Stream:
         """An answer that is read as it comes (logs, watches). Raises ApiError if it is refused."""
+        credential = await self._renewed() if self._access is not None else None
         stream = await self.pool.stream(method, self._target(path, query), {**self._headers, **(headers or {})})
+        if stream.status == 401 and credential is not None:  # whoever streams asks again by itself
+            await self._renewed(credential)
         if stream.status >= 400:
             async with stream:
                 raise error_of(stream.status, await stream.read())

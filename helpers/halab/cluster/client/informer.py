@@ -16,6 +16,7 @@ from halab.cluster.client.client import Client
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
+from halab.errors import HalabError
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +179,8 @@ class Informer:
                 )
             except (OSError, TimeoutError) as exc:
                 log.debug("%s: watch broken: %r", self.kind.plural, exc)
+            except HalabError as exc:
+                log.warning("%s: no credentials: %s", self.kind.plural, exc)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, LAST_RETRY)
 

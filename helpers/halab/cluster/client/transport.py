@@ -204,8 +204,11 @@ class Pool:
     meanwhile and the request can be repeated without harm.
     """
 
-    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, *, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, server_name: str = "", connect_timeout: float = 5.0
+    ) -> None:
         self.host, self.port, self.tls = host, port, tls
+        self._server_name = server_name or host  # that the server's certificate must carry
         self._connect_timeout = connect_timeout
         self._idle: list[Connection] = []
         self._open: WeakSet[Connection] = WeakSet()
@@ -217,7 +220,8 @@ class Pool:
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"cut off from {self._authority}")
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._connect_timeout):
-            _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.tls)
+            name = self._server_name if self.tls is not None else None
+            _, connection = await loop.create_connection(Connection, self.host, self.port, ssl=self.tls, server_hostname=name)
         self._open.add(connection)
         return connection
 
@@ -285,6 +289,12 @@ class Pool:
         self._cut = cut
         for connection in list(self._open) if cut else ():
             connection.close()
+
+    def use_tls(self, tls: ssl.SSLContext | None) -> None:
+        """From the next request on: a client's certificate was renewed. Connections that were made with the former one are not used again."""
+        if tls is not self.tls:
+            self.tls = tls
+            self.close()
 
     def close(self) -> None:
         while self._idle:

@@ -28,9 +28,7 @@ async def _main(arguments: argparse.Namespace) -> None:
             await run(ClusterConfig.load(arguments.config.read_text()), ready=ready)
         else:
             access = kubeconfig.load(arguments.kubeconfig, arguments.context)
-            client = Client(
-                access.server, access.token, tls=access.tls, user_agent=f"kube-controller-manager/{KUBERNETES_VERSION} (halab)"
-            )
+            client = Client.from_access(access, user_agent=f"kube-controller-manager/{KUBERNETES_VERSION} (halab)")
             await run_with(Context(client, root_ca=access.ca), Identity(None, LEASE).name, ready=ready)
     except asyncio.CancelledError:
         pass

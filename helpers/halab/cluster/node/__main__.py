@@ -26,7 +26,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     if arguments.kubeconfig:
         access = kubeconfig.load(arguments.kubeconfig, arguments.context)
         agent = user_agent_of(f"system:node:{arguments.node}")
-        client = Client(access.server, access.token, tls=access.tls, user_agent=agent)
+        client = Client.from_access(access, user_agent=agent)
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
