@@ -11,6 +11,7 @@ from halab.cluster.apiserver.request import Request
 from halab.cluster.kube import exact, protobuf, status
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.normalise import Odd, normalise
+from halab.cluster.kube.parse import Document, Malformed, parse_yaml
 from halab.cluster.kube.schema import DELETE_OPTIONS, definition_node
 from halab.cluster.kube.status import FieldError
 
@@ -113,8 +114,8 @@ def _decoded(request: Request) -> Obj:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError:
         try:
-            body = exact.parse_yaml(request.body).value
-        except exact.Malformed as error:
+            body = parse_yaml(request.body).value
+        except Malformed as error:
             raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     if not isinstance(body, dict):
         raise status.bad_request("couldn't get version/kind; json parse error: the options are not an object")
@@ -129,7 +130,7 @@ def _examined(body: Obj) -> Obj:
     """Wrong types are refused, unknown fields left out."""
     node = definition_node(DELETE_OPTIONS)
     try:
-        exact.examine(exact.Document(body), node)
+        exact.examine(Document(body), node)
     except exact.WrongType as error:
         raise status.bad_request(f'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: {error}') from None
     normalise(node, body)

@@ -11,11 +11,12 @@ from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.options import WriteOptions
 from halab.cluster.apiserver.request import Request
 from halab.cluster.kube import decode as decoding
-from halab.cluster.kube import exact, status
+from halab.cluster.kube import status
 from halab.cluster.kube.apply import server_side_apply
 from halab.cluster.kube.gotext import to_json
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.normalise import Odd, normalise
+from halab.cluster.kube.parse import Malformed, parse_json, parse_yaml
 from halab.cluster.kube.patch import json_patch, merge_patch
 from halab.cluster.kube.schema import Node
 from halab.cluster.kube.status import ApiError
@@ -45,15 +46,15 @@ def parse(request: Request, kind_of_patch: str, options: WriteOptions) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return exact.parse_json(request.body).value
-    except exact.Malformed as error:
+        return parse_json(request.body).value
+    except Malformed as error:
         raise status.bad_request(str(error) if kind_of_patch == STRATEGIC else f"error decoding patch: {error}") from None
 
 
 def _parse_apply(request: Request, options: WriteOptions) -> Any:
     try:
-        document = exact.parse_yaml(request.body)
-    except exact.Malformed as error:
+        document = parse_yaml(request.body)
+    except Malformed as error:
         raise status.bad_request(f"error decoding YAML: {error}") from None
     if not isinstance(document.value, dict):
         raise status.bad_request("error decoding YAML: the configuration is not an object")

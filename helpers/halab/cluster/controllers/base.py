@@ -12,10 +12,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar
 
-from halab.cluster.client import Client, EventRecorder, Key, SharedInformers, WorkQueue, key_of, rfc3339
+from halab.cluster.client import Client, EventRecorder, Informer, Key, SharedInformers, WorkQueue, key_of, rfc3339
 from halab.cluster.client.client import PatchType
 from halab.cluster.controllers.actions import Action, Create, Delete, Emit, Patch, Update
+from halab.cluster.controllers.owners import controller_of, index_by_controller
 from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.selectors import from_label_selector
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
@@ -149,6 +151,28 @@ class Controller:
         obj = new or old
         assert obj is not None
         self.queue.add(key_of(obj))
+
+    def follow_dependents(self, dependents: Informer, owners: Informer, kind: Kind) -> None:
+        """Every change of one of ``dependents`` brings its controlling owner (of ``kind``); a new orphan brings each of ``owners`` that would adopt it."""
+
+        def changed(old: Obj | None, new: Obj | None) -> None:
+            for obj in (old, new):
+                if obj is None:
+                    continue
+                namespace = obj["metadata"]["namespace"]
+                reference = controller_of(obj)
+                if reference is not None:
+                    if reference["kind"] == kind.kind:
+                        self.queue.add((namespace, reference["name"]))
+                elif obj is new and (labels := obj["metadata"].get("labels")):
+                    for owner in owners.objects(namespace):
+                        # A job's selector is filled in by the server; an owner that has none yet selects nothing.
+                        selector = owner["spec"].get("selector")
+                        if selector and from_label_selector(selector).matches(labels):
+                            self.queue.add(key_of(owner))
+
+        index_by_controller(dependents)
+        dependents.add_handler(changed)
 
     def now(self) -> float:
         return time.time()

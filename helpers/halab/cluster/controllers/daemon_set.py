@@ -6,7 +6,7 @@ from halab.cluster.client import Key
 from halab.cluster.controllers.actions import with_status
 from halab.cluster.controllers.base import Controller, is_terminating, slow_start
 from halab.cluster.controllers.daemon_set_plan import fits, new_pod, plan
-from halab.cluster.controllers.owners import candidates, claim, controller_of, index_by_controller
+from halab.cluster.controllers.owners import candidates, claim, index_by_controller
 from halab.cluster.controllers.pods import wait_for_available
 from halab.cluster.controllers.revisions import HASH, POD_HASH, history, surplus
 from halab.cluster.kube.kinds import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
@@ -22,22 +22,9 @@ class DaemonSetController(Controller):
         self.follow(DAEMON_SETS)
         self.sets, self.pods, self.nodes = self.informers(DAEMON_SETS), self.informers(PODS), self.informers(NODES)
         self.revisions = self.informers(CONTROLLER_REVISIONS)
-        index_by_controller(self.pods)
         index_by_controller(self.revisions)
-        self.pods.add_handler(self._pod_changed)
+        self.follow_dependents(self.pods, self.sets, DAEMON_SETS)
         self.nodes.add_handler(self._node_changed)
-
-    def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            reference = controller_of(pod)
-            if reference is not None and reference["kind"] == DAEMON_SETS.kind:
-                self.queue.add((pod["metadata"]["namespace"], reference["name"]))
-            elif reference is None and pod is new and (labels := pod["metadata"].get("labels")):
-                for owner in self.sets.objects(pod["metadata"]["namespace"]):
-                    if from_label_selector(owner["spec"]["selector"]).matches(labels):
-                        self.queue.add((pod["metadata"]["namespace"], owner["metadata"]["name"]))
 
     def _node_changed(self, old: Obj | None, new: Obj | None) -> None:
         """Heartbeats change nodes all the time; only what decides about a set's pods brings the set."""

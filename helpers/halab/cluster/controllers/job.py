@@ -15,7 +15,7 @@ from halab.cluster.controllers.job_plan import (
     plan,
     tracked,
 )
-from halab.cluster.controllers.owners import candidates, claim, controller_of, index_by_controller
+from halab.cluster.controllers.owners import candidates, claim, controller_of
 from halab.cluster.controllers.pods import from_template, is_deleting, phase
 from halab.cluster.kube.kinds import JOBS, PODS
 from halab.cluster.kube.selectors import from_label_selector
@@ -50,20 +50,7 @@ class JobController(Controller):
     def setup(self) -> None:
         self.follow(JOBS)
         self.jobs, self.pods = self.informers(JOBS), self.informers(PODS)
-        index_by_controller(self.pods)
-        self.pods.add_handler(self._pod_changed)
-
-    def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            reference = controller_of(pod)
-            if reference is not None and reference["kind"] == JOBS.kind:
-                self.queue.add((pod["metadata"]["namespace"], reference["name"]))
-            elif reference is None and pod is new and (labels := pod["metadata"].get("labels")):
-                for job in self.jobs.objects(pod["metadata"]["namespace"]):
-                    if job["spec"].get("selector") and from_label_selector(job["spec"]["selector"]).matches(labels):
-                        self.queue.add((pod["metadata"]["namespace"], job["metadata"]["name"]))
+        self.follow_dependents(self.pods, self.jobs, JOBS)
 
     async def reconcile(self, key: Key) -> None:
         job = self.jobs.get(*key)

@@ -120,22 +120,7 @@ class ReplicaSetController(Controller):
         self.follow(REPLICA_SETS)
         self.sets, self.pods = self.informers(REPLICA_SETS), self.informers(PODS)
         index_by_controller(self.sets)
-        index_by_controller(self.pods)
-        self.pods.add_handler(self._pod_changed)
-
-    def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            reference = controller_of(pod)
-            if reference is not None:
-                if reference["kind"] == REPLICA_SETS.kind:
-                    self.queue.add((pod["metadata"]["namespace"], reference["name"]))
-            elif pod is new:
-                labels = pod["metadata"].get("labels") or {}
-                for rs in self.sets.objects(pod["metadata"]["namespace"]) if labels else ():
-                    if from_label_selector(rs["spec"]["selector"]).matches(labels):
-                        self.queue.add((pod["metadata"]["namespace"], rs["metadata"]["name"]))
+        self.follow_dependents(self.pods, self.sets, REPLICA_SETS)
 
     def _related(self, rs: Obj) -> list[Obj]:
         reference = controller_of(rs)

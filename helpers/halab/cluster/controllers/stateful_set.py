@@ -5,7 +5,7 @@ from __future__ import annotations
 from halab.cluster.client import Key
 from halab.cluster.controllers.actions import with_status
 from halab.cluster.controllers.base import Controller, is_terminating
-from halab.cluster.controllers.owners import candidates, claim, controller_of, index_by_controller
+from halab.cluster.controllers.owners import candidates, claim, index_by_controller
 from halab.cluster.controllers.pods import wait_for_available
 from halab.cluster.controllers.revisions import History, history, surplus
 from halab.cluster.controllers.stateful_set_plan import claims_of, ordinal_of, plan, retention, revision_name, start_of
@@ -22,21 +22,8 @@ class StatefulSetController(Controller):
         self.follow(STATEFUL_SETS)
         self.sets, self.pods = self.informers(STATEFUL_SETS), self.informers(PODS)
         self.revisions, self.claims = self.informers(CONTROLLER_REVISIONS), self.informers(PERSISTENT_VOLUME_CLAIMS)
-        index_by_controller(self.pods)
         index_by_controller(self.revisions)
-        self.pods.add_handler(self._pod_changed)
-
-    def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
-        for pod in (old, new):
-            if pod is None:
-                continue
-            reference = controller_of(pod)
-            if reference is not None and reference["kind"] == STATEFUL_SETS.kind:
-                self.queue.add((pod["metadata"]["namespace"], reference["name"]))
-            elif reference is None and pod is new and (labels := pod["metadata"].get("labels")):
-                for owner in self.sets.objects(pod["metadata"]["namespace"]):
-                    if from_label_selector(owner["spec"]["selector"]).matches(labels):
-                        self.queue.add((pod["metadata"]["namespace"], owner["metadata"]["name"]))
+        self.follow_dependents(self.pods, self.sets, STATEFUL_SETS)
 
     async def reconcile(self, key: Key) -> None:
         owner = self.sets.get(*key)

@@ -17,6 +17,7 @@ from halab.cluster.kube import exact
 from halab.cluster.kube.gotext import quote
 from halab.cluster.kube.kinds import Kind, by_api_version, by_gvk, split_api_version
 from halab.cluster.kube.normalise import Odd, normalise
+from halab.cluster.kube.parse import Document, Malformed, parse_json, parse_yaml
 from halab.cluster.kube.schema import OBJECT_META, Node, definition_node
 from halab.cluster.kube.status import ApiError, bad_request, unsupported_media_type
 from halab.cluster.kube.types import Obj
@@ -37,14 +38,14 @@ def decode(body: bytes, content_type: str, kind: Kind, node: Node, field_validat
         obj = _fast(body, kind, node)
         if obj is not None:
             return obj, []
-        parsed = exact.parse_json
+        parsed = parse_json
     elif media == YAML or media in ("text/yaml", "application/x-yaml"):
-        parsed = exact.parse_yaml
+        parsed = parse_yaml
     else:
         raise unsupported_media_type()
     try:
         document = parsed(body)
-    except exact.Malformed as error:
+    except Malformed as error:
         raise bad_request(_unrecognized(kind, f"couldn't get version/kind; json parse error: {error}", body)) from error
     if not isinstance(document.value, dict):
         what = "array" if isinstance(document.value, list) else exact.json_type(document.value)
@@ -57,7 +58,7 @@ def decode(body: bytes, content_type: str, kind: Kind, node: Node, field_validat
 
 def decode_object(obj: Any, kind: Kind, node: Node, field_validation: str = "Ignore") -> tuple[Obj, list[str]]:
     """Like ``decode`` for an object at hand (the outcome of a patch). ``obj`` is changed in place and may be returned."""
-    return _examined(exact.Document(obj), kind, node, field_validation)
+    return _examined(Document(obj), kind, node, field_validation)
 
 
 class StrictError(ApiError):
@@ -95,7 +96,7 @@ def _fast(body: bytes, kind: Kind, node: Node) -> Obj | None:
     return obj
 
 
-def _examined(document: exact.Document, kind: Kind, node: Node, field_validation: str) -> tuple[Obj, list[str]]:
+def _examined(document: Document, kind: Kind, node: Node, field_validation: str) -> tuple[Obj, list[str]]:
     obj: Obj = document.value
     _check_type(obj, kind)
     try:

@@ -1,8 +1,7 @@
-"""The slow, exact reading of a body: what is wrong with it, in the words of Kubernetes' decoders.
+"""The slow, exact reading of a parsed body along its schema: what is wrong with it, in the words of Kubernetes' decoders.
 
-``parse_json`` and ``parse_yaml`` keep track of keys that are there twice; ``examine`` walks the document along the schema, removes
-unknown fields, names unknown and duplicate ones in document order, and raises ``WrongType`` with the error that Go's JSON
-decoder would give. Only bodies that ``normalise`` could not take get here.
+``examine`` removes unknown fields, names unknown and duplicate ones in document order, and raises ``WrongType`` with the error that Go's
+JSON decoder would give. Only bodies that ``normalise`` could not take get here.
 """
 
 from __future__ import annotations
@@ -11,178 +10,17 @@ import json
 import re
 from typing import Any
 
-import yaml
-
+from halab.cluster.kube import schema
 from halab.cluster.kube.gotext import quote
 from halab.cluster.kube.normalise import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, Odd, bytes_text, time_text
+from halab.cluster.kube.parse import Document
 from halab.cluster.kube.quantity import PATTERN_ERROR, canonical
-from halab.cluster.kube.schema import (
-    ANY,
-    BOOL,
-    BYTES,
-    FLOAT,
-    INT32,
-    INT64,
-    INT_OR_STRING,
-    LIST,
-    MAP,
-    MICRO_TIME,
-    QUANTITY,
-    STRING,
-    STRUCT,
-    TIME,
-    Node,
-)  # fmt: skip
+from halab.cluster.kube.schema import Node
 from halab.cluster.kube.types import Obj
-
-
-class Malformed(Exception):
-    """Not JSON, or not YAML; the text is Go's."""
 
 
 class WrongType(Exception):
     """A value does not fit its Go type; the text is Go's."""
-
-
-class Document:
-    """A parsed body. ``twice`` maps the id of an object to all of its (key, value) pairs if a key repeats; ``faults`` are the parser's own."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.twice: dict[int, list[tuple[str, Any]]] = {}
-        self.faults: list[str] = []
-
-
-def parse_json(body: bytes) -> Document:
-    document = Document(None)
-
-    def pairs(items: list[tuple[str, Any]]) -> Obj:
-        obj = dict(items)
-        if len(obj) != len(items):
-            document.twice[id(obj)] = items
-        return obj
-
-    def no_constant(name: str) -> Any:
-        raise Malformed(f"invalid character {name[0]!r} looking for beginning of value")
-
-    text = body.decode("utf-8", errors="replace")
-    if "\\u" in text:
-        text = _HALF_PAIR.sub(lambda found: found[0] if found[1] is None else "\\ufffd", text)
-    try:
-        document.value = json.loads(text, object_pairs_hook=pairs, parse_constant=no_constant, parse_int=_number)
-    except json.JSONDecodeError as error:
-        raise Malformed(_go_syntax_error(error, text)) from error
-    except ValueError as error:
-        raise Malformed(str(error)) from error
-    except RecursionError as error:
-        raise Malformed("exceeded max depth") from error
-    return document
-
-
-_HALF_PAIR = re.compile(r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})")
-"""Half of a surrogate pair is no character: Go reads U+FFFD."""
-
-
-def _number(text: str) -> int | float:
-    """Beyond 64 bits a number is no integer any more."""
-    number = int(text) if len(text) < 20 else None
-    return number if number is not None and -(2**63) <= number < 2**64 else float(text)
-
-
-_SYNTAX = {
-    "Expecting value": "looking for beginning of value",
-    "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
-    "Illegal trailing comma before end of object": "looking for beginning of object key string",
-    "Expecting ':' delimiter": "after object key",
-    "Expecting ',' delimiter": "after object key:value pair",
-    "Extra data": "after top-level value",
-    "Invalid control character at": "in string literal",
-    "Invalid \\escape": "in string escape code",
-    "Invalid \\uXXXX escape": "in \\u hexadecimal character escape",
-}
-
-
-def _go_syntax_error(error: json.JSONDecodeError, text: str) -> str:
-    position = error.pos
-    if error.msg in ("Invalid \\escape", "Invalid \\uXXXX escape"):
-        position += 1
-    if error.msg.startswith("Unterminated string") or position >= len(text.rstrip()):
-        return "unexpected end of JSON input"
-    character = text[position]
-    shown = "'\\''" if character == "'" else "'" + quote(character)[1:-1].replace('\\"', '"') + "'"
-    return f"invalid character {shown} {_SYNTAX.get(error.msg, 'looking for beginning of value')}"
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: its own implicit types, keys that repeat are noted."""
-
-    document: Document
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        self.flatten_mapping(node)
-        found: Obj = {}
-        for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                key = json.dumps(key)
-            if key in found:
-                self.document.faults.append(f"  line {key_node.start_mark.line + 1}: key {quote(key)} already set in map")
-            found[key] = self.construct_object(value_node, deep=deep)
-        return found
-
-    def construct_yaml_map(self, node: Any) -> Any:
-        data: Obj = {}
-        yield data
-        data.update(self.construct_mapping(node))
-
-
-def _construct_int(loader: Any, node: Any) -> Any:
-    text = str(node.value).replace("_", "")
-    sign, digits = (-1, text[1:]) if text[0] == "-" else (1, text.lstrip("+"))
-    if digits.startswith("0") and len(digits) > 1 and digits[1].isdigit():
-        return sign * int(digits, 8)
-    return sign * int(digits, 0)
-
-
-def _construct_float(loader: Any, node: Any) -> Any:
-    return float(str(node.value).replace("_", ""))
-
-
-def _construct_bool(loader: Any, node: Any) -> bool:
-    return str(node.value).lower() in ("y", "yes", "true", "on")
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
-_Loader.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: str(node.value))
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)", "yYnNtTfFoO"),
-    ("null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
-    ("int", r"[-+]?(?:0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?", "-+0123456789."),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^{_pattern}$"), list(_first))
-
-
-def parse_yaml(body: bytes) -> Document:
-    document = Document(None)
-    loader = _Loader(body.decode("utf-8", errors="replace"))
-    loader.document = document
-    try:
-        document.value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise Malformed(f"error converting YAML to JSON: yaml: {line}{getattr(error, 'problem', None) or error}") from error
-    finally:
-        loader.dispose()
-    if document.faults:
-        document.faults = ["yaml: unmarshal errors:\n" + "\n".join(document.faults)]
-    return document
 
 
 def json_type(value: Any) -> str:
@@ -237,14 +75,14 @@ class _Examiner:
 
     def value(self, node: Node, value: Any, where: str, struct: str, go_path: str) -> Any:
         code = node.code
-        if code == STRUCT:
+        if code == schema.STRUCT:
             if isinstance(value, dict):
                 self.struct(node, value, where, go_path)
             else:
                 self.wrong(value, node.go_type, struct, go_path)
-        elif code == LIST:
+        elif code == schema.LIST:
             return self.list(node, value, where, struct, go_path)
-        elif code == MAP:
+        elif code == schema.MAP:
             self.map(node, value, where, struct, go_path)
         else:
             return self.scalar(node, value, struct, go_path)
@@ -277,30 +115,30 @@ class _Examiner:
 
     def scalar(self, node: Node, value: Any, struct: str, go_path: str) -> Any:
         code = node.code
-        if code == STRING:
+        if code == schema.STRING:
             if not isinstance(value, str):
                 self.wrong(value, node.go_type, struct, go_path)
-        elif code in (INT32, INT64):
-            low, high = (INT32_MIN, INT32_MAX) if code == INT32 else (INT64_MIN, INT64_MAX)
+        elif code in (schema.INT32, schema.INT64):
+            low, high = (INT32_MIN, INT32_MAX) if code == schema.INT32 else (INT64_MIN, INT64_MAX)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 self.wrong(value, node.go_type, struct, go_path, exactly=True)
-        elif code == BOOL:
+        elif code == schema.BOOL:
             if not isinstance(value, bool):
                 self.wrong(value, node.go_type, struct, go_path)
-        elif code == FLOAT:
+        elif code == schema.FLOAT:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 self.wrong(value, node.go_type, struct, go_path)
-        elif code == INT_OR_STRING:
+        elif code == schema.INT_OR_STRING:
             if isinstance(value, bool) or not isinstance(value, int | str):
                 what = f"number {value!r}" if isinstance(value, float) else json_type(value)
                 raise WrongType(f"json: cannot unmarshal {what} into Go value of type int32")
-        elif code == QUANTITY:
+        elif code == schema.QUANTITY:
             return _quantity(value)
-        elif code in (TIME, MICRO_TIME):
-            return _time(value, code == MICRO_TIME)
-        elif code == BYTES:
+        elif code in (schema.TIME, schema.MICRO_TIME):
+            return _time(value, code == schema.MICRO_TIME)
+        elif code == schema.BYTES:
             self.bytes(node, value, struct, go_path)
-        elif code != ANY and not isinstance(value, str):
+        elif code != schema.ANY and not isinstance(value, str):
             raise WrongType(f"json: cannot unmarshal {json_type(value)} into Go value of type string")
         return value
 

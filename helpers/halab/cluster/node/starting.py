@@ -94,8 +94,8 @@ class Starter:
 
     def _files(self, container: Obj) -> dict[str, str]:
         worker = self.worker
-        assert worker.sandbox is not None
-        files = {"/etc/hostname": worker.sandbox.hostname + "\n"}
+        assert worker.ground.sandbox is not None
+        files = {"/etc/hostname": worker.ground.sandbox.hostname + "\n"}
         mounted = {mount["mountPath"] for mount in container.get("volumeMounts") or ()}
         if "/etc/hosts" not in mounted:
             files["/etc/hosts"] = hosts_file(worker.pod, worker.record.address, worker.node.name)
@@ -106,7 +106,7 @@ class Starter:
 
     async def _configure(self, record: Record, container: Obj, image: Any) -> tuple[ContainerSpec, User, Path]:
         worker, node = self.worker, self.worker.node
-        assert worker.sandbox is not None
+        assert worker.ground.sandbox is not None
         variables = await environment.build(
             worker.pod,
             container,
@@ -129,7 +129,7 @@ class Starter:
             variables,
             worker.volumes.mounts(container, variables),
             self._files(container),
-            worker.sandbox.hostname,
+            worker.ground.sandbox.hostname,
             self.log_path(record.name, attempt),
             message_file,
         )
@@ -162,9 +162,9 @@ class Starter:
 
     async def _launch(self, record: Record, container: Obj, spec: ContainerSpec, message_file: Path) -> None:
         worker, run = self.worker, record.run
-        assert run is not None and worker.sandbox is not None
+        assert run is not None and worker.ground.sandbox is not None
         try:
-            handle = await self._finished(worker.node.runtime.start(worker.sandbox, self._targeted(container, spec)))
+            handle = await self._finished(worker.node.runtime.start(worker.ground.sandbox, self._targeted(container, spec)))
         except StartFailed as error:
             run.state, run.exit_code, run.reason, run.message = "exited", 128, "StartError", str(error)
             run.finished = time.time()

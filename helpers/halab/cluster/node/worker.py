@@ -1,8 +1,8 @@
 """Drives one pod from its arrival on the node to its end: kubelet's pod worker.
 
 One task a pod. ``sync`` brings the pod closer to its specification and is repeated whenever something happened: the object changed, a
-container ended, a probe's verdict changed, a back-off is over. ``terminate`` ends it. What happens inside is in ``starting`` (one
-container's start) and ``stopping`` (containers' ends).
+container ended, a probe's verdict changed, a back-off is over. ``terminate`` ends it. What happens inside is in ``ground`` (what the pod stands
+on), ``starting`` (one container's start) and ``stopping`` (containers' ends).
 """
 
 from __future__ import annotations
@@ -11,23 +11,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from halab.cluster.client import rfc3339
 from halab.cluster.kube.kinds import PODS
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 
-from .hostports import HostPorts
-from .hosts import domain_name_of, hostname_of, resolver
-from .node import Node, private_localhost
+from .ground import Ground
+from .node import Node
 from .plan import plan
 from .probes import Prober
-from .projection import Context, VolumeError, references
+from .projection import Context
 from .publish import Publisher
 from .records import PodRecord, Record, Role, adapt, field_path, specs_of
 from .recover import recover
-from .runtime import Exit, PodSandbox
+from .runtime import Exit
 from .starting import Starter
 from .status import pod_status
 from .stopping import Stopper
@@ -36,7 +34,6 @@ from .volumes import Volumes
 
 log = logging.getLogger(__name__)
 
-VOLUME_RETRY = (0.5, 122.0)
 # A deletion takes a moment even if the program ends at once (kubelet's takes a second or two), so that those who wait for the end of a
 # pod see it happen; a pod that finalizers keep is given the time to lose them.
 LEAST_SECONDS, HELD_SECONDS = 1.0, 1.0
@@ -55,22 +52,19 @@ class PodWorker:
         self.directory = node.directory / "pods" / self.uid
         self.volumes = Volumes(pod, self.directory, node.client, node)
         self.publisher = Publisher(node.client, pod)
-        self.sandbox: PodSandbox | None = None
         self.probers: dict[str, Prober] = {}
+        self.ground = Ground(self)
         self.starter = Starter(self)
         self.stopper = Stopper(self)
         self.verdict: tuple[str, str] | None = None
         self.removed = False  # the object is gone from the API
         self.restored = recover(pod, self.record)
-        self.host_ports = HostPorts()
         self._judge = Judge(None if self.restored else others)
         self._wake = asyncio.Event()
         self._wake.set()
         self._wake_at: float | None = None
         self._ending = asyncio.Event()
         self._ending_since = 0.0
-        self._stale = False  # a volume's source changed
-        self._volume_delay = VOLUME_RETRY[0]
         if meta.get("deletionTimestamp"):
             self.end()
         status = pod.get("status") or {}
@@ -95,7 +89,7 @@ class PodWorker:
         if old["metadata"].get("labels") != pod["metadata"].get("labels") or old["metadata"].get("annotations") != pod[
             "metadata"
         ].get("annotations"):
-            self._stale = True
+            self.ground.stale = True
         self.wake()
 
     def forget(self) -> None:
@@ -121,7 +115,7 @@ class PodWorker:
             self._wake_at = at
 
     def source_changed(self) -> None:
-        self._stale = True
+        self.ground.stale = True
         self.wake()
 
     # Events and status
@@ -238,7 +232,7 @@ class PodWorker:
             self.publish()
             self.wake()
             return False
-        if not await self._prepare():
+        if not await self.ground.prepare():
             return False
         if actions.kill:
             await asyncio.gather(
@@ -248,60 +242,6 @@ class PodWorker:
             await self.starter.start(self.record.containers[name])
         self.publish()
         return False
-
-    async def _prepare(self) -> bool:
-        """Volumes and sandbox. False if a volume cannot be had yet."""
-        try:
-            if self.sandbox is None:
-                self._open_sandbox()
-            first = not self.volumes.paths and self.pod["spec"].get("volumes")
-            await self.volumes.set_up(self.context)
-        except VolumeError as error:
-            self.event("Warning", "FailedMount", str(error))
-            self.wake_in(self._volume_delay)
-            self._volume_delay = min(self._volume_delay * 2, VOLUME_RETRY[1])
-            return False
-        if first:
-            for kind, name in references(self.pod):
-                self.node.watch_object(kind, self.namespace, name, self.source_changed)
-        if self._stale and self.volumes.paths:
-            self._stale = False
-            await self.volumes.refresh(self.context)
-        elif self.volumes.refresh_at and time.time() >= self.volumes.refresh_at:
-            await self.volumes.refresh(self.context)
-        if self.volumes.refresh_at:
-            self.wake_in(max(1.0, self.volumes.refresh_at - time.time()))
-        if not self.record.sandbox_ready:
-            assert self.sandbox is not None
-            await self.node.runtime.open_pod(self.sandbox)
-            await self.host_ports.open(self.pod, self.node.address, self.node.target(self.record.address))
-            self.record.sandbox_ready = True
-            self.publish()
-        return True
-
-    def _open_sandbox(self) -> None:
-        spec = self.pod["spec"]
-        host = bool(spec.get("hostNetwork"))
-        self.record.address = self.node.address if host else self.node.addresses.take()
-        dns, _ = resolver(self.pod, self.node.config.addresses.dns)
-        hostname, full = hostname_of(self.pod, self.node.name), domain_name_of(self.pod)
-        self.sandbox = PodSandbox(
-            uid=self.uid,
-            hostname=hostname,
-            address=self.record.address,
-            local=private_localhost(self.record.address),
-            dns=dns,
-            port_shift=self.node.config.port_shift,
-            policy=None if host else self._policy_tables(),
-            share_processes=bool(spec.get("shareProcessNamespace")),
-            host_names=(full,) if full else (),
-        )
-
-    def _policy_tables(self) -> Path:
-        directory = self.node.config.policies
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o755)  # read by programs of any user; what is in it is no secret
-        return directory
 
     # Containers' lives
 
@@ -351,18 +291,12 @@ class PodWorker:
         await self.stopper.stop_all()
         for prober in self.probers.values():
             prober.stop()
-        if self.sandbox is not None:
-            await self.node.runtime.close_pod(self.sandbox)
-        self.host_ports.close()
-        self.record.sandbox_ready = False
+        await self.ground.clear()
         if self._ending.is_set() and not self.removed:
             await asyncio.sleep(max(0.0, self._ending_since + LEAST_SECONDS - time.monotonic()))
         self.publish(terminal=True)
         await self.publisher.settled()
-        for kind, name in references(self.pod):
-            await self.node.unwatch_object(kind, self.namespace, name, self.source_changed)
-        if self.sandbox is not None and self.record.address != self.node.address:
-            self.node.addresses.give_back(self.record.address)
+        await self.ground.give_back()
         self.node.ailments.forget(self.uid)
         self.node.restarts.forget(self.uid)
         self.node.puller.forget(self.uid)

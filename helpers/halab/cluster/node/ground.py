@@ -1,0 +1,100 @@
+"""What a pod stands on: its address and sandbox, its volumes, its ports on the node. Had before the first container, given back after the last."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .hostports import HostPorts
+from .hosts import domain_name_of, hostname_of, resolver
+from .node import private_localhost
+from .projection import VolumeError, references
+from .runtime import PodSandbox
+
+if TYPE_CHECKING:
+    from .worker import PodWorker
+
+VOLUME_RETRY = (0.5, 122.0)  # seconds until a volume is tried again: the first time, and at most (kubelet's)
+
+
+class Ground:
+    """``stale`` is set when a volume's source, or the pod's labels or annotations, changed."""
+
+    def __init__(self, worker: PodWorker) -> None:
+        self.worker = worker
+        self.sandbox: PodSandbox | None = None
+        self.stale = False
+        self._host_ports = HostPorts()
+        self._delay = VOLUME_RETRY[0]
+
+    async def prepare(self) -> bool:
+        """Volumes and sandbox. False if a volume cannot be had yet; the worker is woken when to try again."""
+        worker, node = self.worker, self.worker.node
+        volumes = worker.volumes
+        try:
+            if self.sandbox is None:
+                self.sandbox = self._new_sandbox()
+            first = not volumes.paths and worker.pod["spec"].get("volumes")
+            await volumes.set_up(worker.context)
+        except VolumeError as error:
+            worker.event("Warning", "FailedMount", str(error))
+            worker.wake_in(self._delay)
+            self._delay = min(self._delay * 2, VOLUME_RETRY[1])
+            return False
+        if first:
+            for kind, name in references(worker.pod):
+                node.watch_object(kind, worker.namespace, name, worker.source_changed)
+        if self.stale and volumes.paths:
+            self.stale = False
+            await volumes.refresh(worker.context)
+        elif volumes.refresh_at and time.time() >= volumes.refresh_at:
+            await volumes.refresh(worker.context)
+        if volumes.refresh_at:
+            worker.wake_in(max(1.0, volumes.refresh_at - time.time()))
+        if not worker.record.sandbox_ready:
+            await node.runtime.open_pod(self.sandbox)
+            await self._host_ports.open(worker.pod, node.address, node.target(worker.record.address))
+            worker.record.sandbox_ready = True
+            worker.publish()
+        return True
+
+    def _new_sandbox(self) -> PodSandbox:
+        pod, node, record = self.worker.pod, self.worker.node, self.worker.record
+        spec = pod["spec"]
+        host = bool(spec.get("hostNetwork"))
+        record.address = node.address if host else node.addresses.take()
+        dns, _ = resolver(pod, node.config.addresses.dns)
+        hostname, full = hostname_of(pod, node.name), domain_name_of(pod)
+        return PodSandbox(
+            uid=self.worker.uid,
+            hostname=hostname,
+            address=record.address,
+            local=private_localhost(record.address),
+            dns=dns,
+            port_shift=node.config.port_shift,
+            policy=None if host else self._policy_tables(),
+            share_processes=bool(spec.get("shareProcessNamespace")),
+            host_names=(full,) if full else (),
+        )
+
+    def _policy_tables(self) -> Path:
+        directory = self.worker.node.config.policies
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)  # read by programs of any user; what is in it is no secret
+        return directory
+
+    async def clear(self) -> None:
+        """No container runs any more: the sandbox and the ports go."""
+        if self.sandbox is not None:
+            await self.worker.node.runtime.close_pod(self.sandbox)
+        self._host_ports.close()
+        self.worker.record.sandbox_ready = False
+
+    async def give_back(self) -> None:
+        """The pod's end has been told: its sources are followed no more, and its address may be another's."""
+        worker, node = self.worker, self.worker.node
+        for kind, name in references(worker.pod):
+            await node.unwatch_object(kind, worker.namespace, name, worker.source_changed)
+        if self.sandbox is not None and worker.record.address != node.address:
+            node.addresses.give_back(worker.record.address)
