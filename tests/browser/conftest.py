@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,29 @@ from homes import at_home
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
+
+
+browsers_loop: asyncio.AbstractEventLoop | None = None
+"""Playwright's event loop between two tests of this folder."""
+
+
+def leave_loop() -> None:
+    global browsers_loop
+    browsers_loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Playwright's blocking API leaves its loop marked as running in this thread for as long as the browser lives, so every asynchronous
+    test that came after it in the same process would be refused. The mark is there for this folder's tests only."""
+    if not item.path.is_relative_to(Path(__file__).parent):  # this hook is asked about every folder's tests
+        return (yield)
+    asyncio._set_running_loop(browsers_loop)
+    try:
+        return (yield)
+    finally:
+        leave_loop()
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +70,8 @@ def chromium() -> Iterator[Any]:
 
     with start() as browser:
         yield browser
+        asyncio._set_running_loop(browsers_loop)  # the last test in this process may be another folder's
+    leave_loop()
 
 
 @pytest.fixture
