@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from halab.cluster.kube import fields
+from halab.cluster.kube import fields, kinds
 from halab.cluster.kube.selectors import (
     SelectorError,
     from_label_selector,
@@ -102,3 +102,19 @@ def test_fields_of_pods_have_their_texts() -> None:
     kind = K("", "Pod")
     assert fields.matches(kind, parse_field_selector("spec.nodeName=n,status.phase!=Failed,spec.hostNetwork=false"), pod)
     assert fields.matches(kind, parse_field_selector("status.podIP="), pod)
+
+
+def test_a_label_that_is_too_long_is_counted_in_characters_and_values_are_quoted() -> None:
+    with pytest.raises(SelectorError) as refused:
+        parse_label_selector(f"{'a' * 64}=b")
+    assert str(refused.value).endswith("name part must be no more than 63 characters")
+    with pytest.raises(SelectorError) as refused:
+        parse_label_selector('a="')
+    assert 'values[0][a]: Invalid value: "\\"": a valid label' in str(refused.value)
+
+
+def test_fields_of_custom_resources_have_their_own_refusal() -> None:
+    with pytest.raises(SelectorError, match=r"^field label not supported: spec\.size$"):
+        fields.check_fields(kinds.CONFIG_MAPS, parse_field_selector("spec.size=3"), frozenset())
+    with pytest.raises(SelectorError, match=r'^"spec\.size" is not a known field selector'):
+        fields.check_fields(kinds.CONFIG_MAPS, parse_field_selector("spec.size=3"))

@@ -11,7 +11,8 @@ from ipaddress import IPv4Network, ip_address
 from typing import Any
 
 from halab.cluster.kube import kinds, status
-from halab.cluster.kube.status import ApiError
+from halab.cluster.kube.status import ApiError, FieldError
+from halab.cluster.kube.validation import services
 from halab.cluster.store.store import Transaction
 from halab.settings import Addresses
 
@@ -48,6 +49,7 @@ class Allocator:
         before = (old or {}).get("spec") or {}
         kind = spec.get("type", "ClusterIP")
         if kind != "ExternalName":
+            self._check_families(service, spec)
             self._address(service, spec, before, others)
         if kind in ("NodePort", "LoadBalancer"):
             self._ports(service, spec, before, others)
@@ -67,6 +69,37 @@ class Allocator:
             if wanted != before.get("clusterIP"):
                 self._check_address(service, wanted, {other.get("clusterIP") for other in others})
         self._families(spec)
+
+    @staticmethod
+    def _check_families(service: Obj, spec: Obj) -> None:
+        """What cannot be asked of a cluster of one family (IPv4). Comes before validation, as in Kubernetes' allocator."""
+        faults: list[FieldError] = []
+        if "clusterIP" in spec and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]] if spec["clusterIP"] else []
+        services.cluster_ips(faults, spec)
+        families, addresses = spec.get("ipFamilies") or [], spec.get("clusterIPs") or []
+        policy = spec.get("ipFamilyPolicy") or "SingleStack"
+        if not faults and policy == "SingleStack":
+            dual = "must be 'RequireDualStack' or 'PreferDualStack' when multiple {} are specified"
+            if len(addresses) == 2:
+                faults.append(status.invalid_value("spec.ipFamilyPolicy", policy, dual.format("cluster IPs")))
+            if len(families) == 2:
+                faults.append(status.invalid_value("spec.ipFamilyPolicy", policy, dual.format("IP families")))
+        if not faults:
+            for index, address in enumerate(addresses):
+                if index >= len(families) and ":" in address:
+                    detail = "IPv6 is not configured on this cluster"
+                    faults.append(status.invalid_value(f"spec.clusterIPs[{index}]", addresses, detail))
+        free = spec.get("clusterIP") == "None" and not spec.get("selector")  # headless and without selector: anything goes
+        if not faults and not free:
+            if policy == "RequireDualStack":
+                detail = "this cluster is not configured for dual-stack services"
+                faults.append(status.invalid_value("spec.ipFamilyPolicy", policy, detail))
+            for index, family in enumerate(families):
+                if family != "IPv4":
+                    faults.append(status.invalid_value(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
+        if faults:
+            raise status.invalid(kinds.SERVICES, service["metadata"].get("name", ""), faults)
 
     @staticmethod
     def _families(spec: Obj) -> None:

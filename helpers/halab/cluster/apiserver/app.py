@@ -10,7 +10,7 @@ from halab.cluster.apiserver.audit import Audit
 from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.dispatch import handler_for
 from halab.cluster.apiserver.documents import Documents
-from halab.cluster.apiserver.request import TEXT, Request
+from halab.cluster.apiserver.request import TEXT, PlainError, Request
 from halab.cluster.kube import status, validation
 from halab.cluster.store.store import Contended
 
@@ -29,6 +29,8 @@ class Application:
             await self.handle(request)
         except status.ApiError as error:
             await self._fail(request, error)
+        except PlainError as error:
+            await request.answer(error.code, f"{error}\n".encode(), TEXT)
         except UnknownPath:
             await request.answer(404, b"404 page not found\n", TEXT)
         except ConnectionResetError:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from halab.cluster.apiserver.authz import Authorizer
-from halab.cluster.apiserver.request import ANONYMOUS, Request, User
+from halab.cluster.apiserver.request import ANONYMOUS, PlainError, Request, User
 from halab.cluster.apiserver.tokens import AUDIENCES, Tokens
 from halab.cluster.kube import kinds, status
 from halab.cluster.kube.rbac import Attributes
@@ -118,14 +118,21 @@ class Authenticator:
         name = request.header(b"impersonate-user")
         groups = request.header_values(b"impersonate-group")
         uid = request.header(b"impersonate-uid")
-        if not name:
-            raise status.internal(f"requested {groups or [uid]} without impersonating a user name")
         extra: dict[str, list[str]] = {}
         for key, value in request.scope["headers"]:
             if key.startswith(EXTRA_HEADER):
                 extra.setdefault(unquote(key[len(EXTRA_HEADER) :].decode("latin-1")).lower(), []).append(
                     value.decode("utf-8", "replace")
                 )
+        if not name:
+            wanted = [f"{{Group  {group}    }}" for group in groups]
+            wanted += [
+                f"{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}" for key, values in extra.items() for value in values
+            ]
+            wanted += [f"{{UID  {uid}  authentication.k8s.io/v1  }}"] if uid else []
+            raise PlainError(
+                500, f'Internal Server Error: "{request.path}": requested [{" ".join(wanted)}] without impersonating a user'
+            )
         namespace, account = _account_name(name)
         if account:
             self._check(user, Attributes("impersonate", "", "serviceaccounts", "", namespace, account))

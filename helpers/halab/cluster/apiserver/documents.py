@@ -10,14 +10,12 @@ from typing import Any
 
 import orjson
 
-from halab.cluster.apiserver import render
+from halab.cluster.apiserver import health, render
 from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.request import TEXT, Request
 from halab.cluster.apiserver.tokens import ISSUER
 from halab.cluster.kube import discovery, status
 from halab.settings import API_PORT, KUBERNETES_MINOR, KUBERNETES_VERSION
-
-HEALTH_CHECKS = ("ping", "log", "etcd", "poststarthook/start-apiextensions-controllers", "poststarthook/rbac/bootstrap-roles")
 
 _IMMUTABLE = [(b"cache-control", b"public, immutable, max-age=31536000")]  # a URL with a hash never means anything else
 
@@ -146,17 +144,14 @@ class Documents:
     # -- health and metrics
 
     async def _health(self, request: Request, path: str) -> None:
-        name = path.strip("/").partition("/")[2]
+        endpoint, _, name = path.strip("/").partition("/")
         self.context.store.sync()
-        if name:
-            if name not in HEALTH_CHECKS:
-                raise UnknownPath
-            await request.answer(200, b"ok", TEXT)
-        elif "verbose" in request.params:
-            lines = [f"[+]{check} ok" for check in HEALTH_CHECKS]
-            await request.answer(200, "\n".join([*lines, f"{path.strip('/')} check passed", ""]).encode(), TEXT)
-        else:
-            await request.answer(200, b"ok", TEXT, [(b"x-content-type-options", b"nosniff")])
+        if name and name not in health.checks(endpoint):
+            raise UnknownPath
+        body = b"ok"
+        if not name and "verbose" in request.params:
+            body = health.report(endpoint, request.params.get("exclude", [])).encode()
+        await request.answer(200, body, TEXT, [(b"x-content-type-options", b"nosniff")])
 
     def _metrics(self) -> bytes:
         context = self.context

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import re
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from halab.cluster.store.store import Compacted
 FUTURE_SECONDS = 3.0  # how long a version that is yet to come is waited for
 
 LIST_OPTIONS = Kind("meta.k8s.io", "v1", "ListOptions", "listoptions", "", False)
+_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
 TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
     "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token "
@@ -96,14 +98,29 @@ def encode_continue(revision: int, start: str) -> str:
 
 def decode_continue(text: str) -> tuple[int, str]:
     """(revision, or -1 for "now"; the key to start at). Raises a 400."""
+    if illegal := _BASE64.search(text):
+        raise _bad_token(f": illegal base64 data at input byte {illegal.start()}")
     try:
-        token: Any = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        revision, start = token["rv"], token["start"]
-        if token["v"] != "meta.k8s.io/v1" or not isinstance(revision, int) or not isinstance(start, str) or revision == 0:
-            raise ValueError
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        raise status.bad_request("continue key is not valid: illegal base64 data or encoded structure") from None
-    return revision, start
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error:
+        raise _bad_token(f": illegal base64 data at input byte {len(text) - 1}") from None
+    try:
+        token: Any = orjson.loads(raw)
+    except ValueError:
+        raise _bad_token(f": invalid character '{raw[:1].decode(errors='replace')}' looking for beginning of value") from None
+    if not isinstance(token, dict) or not isinstance(token.get("rv", 0), int) or not isinstance(token.get("start", ""), str):
+        raise _bad_token(": json: cannot unmarshal into Go value of type storage.continueToken")
+    if token.get("v") != "meta.k8s.io/v1":
+        raise _bad_token(f": server does not recognize this encoded version {token.get('v', '')}")
+    if not token.get("rv"):
+        raise _bad_token(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not token.get("start"):
+        raise _bad_token(": encoded start key empty (version meta.k8s.io/v1)")
+    return token["rv"], token["start"]
+
+
+def _bad_token(detail: str) -> ApiError:
+    return status.bad_request(f"invalid continue token: continue key is not valid{detail}")
 
 
 async def list_objects(context: Context, request: Request, kind: Kind) -> None:
@@ -112,6 +129,7 @@ async def list_objects(context: Context, request: Request, kind: Kind) -> None:
     selection = selection_of(request, kind)
     if not kind.namespaced:
         selection.namespace = ""
+    request.integer("timeoutSeconds")  # a list never lasts that long, but what is no number is refused
     limit = request.integer("limit") or 0
     version = parse_version(request.param("resourceVersion"))
     exact = request.param("resourceVersionMatch") == "Exact"
@@ -130,7 +148,7 @@ async def list_objects(context: Context, request: Request, kind: Kind) -> None:
     try:
         entries = context.store.at(kind.storage, selection.namespace, version) if exact else current(context, kind, selection)
     except Compacted:
-        raise too_old(context, version, start) from None
+        raise too_old(start) from None
     body = page(context, request, kind, selection, entries, start, limit, revision, form_key=form)
     await request.answer(200, *body)
 
@@ -143,9 +161,9 @@ def current(context: Context, kind: Kind, selection: Selection) -> list[Entry]:
     return collection.select(selection.namespace)
 
 
-def too_old(context: Context, version: int, start: str) -> ApiError:
+def too_old(start: str) -> ApiError:
     if not start:
-        return status.expired(f"The resourceVersion for the provided list is too old: {version} ({context.store.compacted})")
+        return status.expired("The resourceVersion for the provided list is too old.")
     error = status.expired(TOO_OLD)
     metadata = {"continue": encode_continue(-1, start)}
     whole = error.status() | {"metadata": metadata}

@@ -30,13 +30,14 @@ REPRESENTATIONS = (
 @dataclass(frozen=True, slots=True)
 class Format:
     """How a client wants objects: ``shape`` is "object", "table" or "metadata"; ``rows`` what a Table carries of each object
-    (None, Metadata or Object)."""
+    (None, Metadata or Object); ``many`` whether metadata was asked for as that of a list."""
 
     shape: str = "object"
     yaml: bool = False
     pretty: bool = False
     rows: str = "Metadata"
     version: str = "v1"
+    many: bool = False
 
 
 PLAIN = Format()
@@ -62,7 +63,7 @@ def negotiate(request: Request) -> Format:
         if wanted == "Table":
             return Format("table", yaml, pretty, request.param("includeObject") or "Metadata", options["v"])
         if wanted in ("PartialObjectMetadata", "PartialObjectMetadataList"):
-            return Format("metadata", yaml, pretty, version=options["v"])
+            return Format("metadata", yaml, pretty, version=options["v"], many=wanted.endswith("List"))
     raise status.not_acceptable(REPRESENTATIONS)
 
 
@@ -93,6 +94,12 @@ def metadata_only(entry_value: bytes, version: str = "v1") -> bytes:
     return orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta})
 
 
+def go_package(kind: Kind) -> str:
+    """The Go package of a built-in kind's internal type."""
+    package = kind.group.removesuffix(".k8s.io").removesuffix(".authorization") or "core"
+    return "core" if package == "events" else package
+
+
 TableMaker = Callable[[Kind, Sequence[Obj], str], Obj]
 
 
@@ -111,10 +118,12 @@ class Renderer:
     def value(self, entry: Entry) -> bytes:
         return self._convert(entry.value) if self._convert else entry.value
 
-    def one(self, value: bytes, resource_version: str = "", columns: bool = True) -> bytes:
+    def one(self, value: bytes, resource_version: str = "", columns: bool = True, watching: bool = False) -> bytes:
         """A single object, from its (converted) stored value."""
         match self.form.shape:
             case "metadata":
+                if self.form.many and not watching:
+                    raise self._unfit("PartialObjectMetadataList, but the requested object is not a list", "")
                 return metadata_only(value, self.form.version)
             case "table":
                 obj = typed(self.kind, orjson.loads(value))
@@ -125,6 +134,11 @@ class Renderer:
                 return orjson.dumps(self._versioned(table))
         return self._prefix + value[1:]
 
+    def _unfit(self, wanted: str, suffix: str) -> status.ApiError:
+        """The 406 of one object where a list was asked for, or the other way round; it names Kubernetes' Go type."""
+        name = "unstructured.Unstructured" if self.kind.custom else f"{go_package(self.kind)}.{self.kind.kind}"
+        return status.ApiError(406, f"you requested {wanted} (*{name}{suffix})", "NotAcceptable")
+
     def _versioned(self, table: Obj) -> Obj:
         return table | {"apiVersion": f"meta.k8s.io/{self.form.version}"} if self.form.version != "v1" else table
 
@@ -132,6 +146,8 @@ class Renderer:
         """A list; ``meta`` is its metadata (resourceVersion, continue, remainingItemCount)."""
         match self.form.shape:
             case "metadata":
+                if not self.form.many:
+                    raise self._unfit("PartialObjectMetadata, but the requested object is a list", "List")
                 items = [metadata_only(entry.value, self.form.version) for entry in entries]
                 return self._join(b"PartialObjectMetadataList", b"meta.k8s.io/" + self.form.version.encode(), meta, items)
             case "table":
@@ -159,10 +175,9 @@ class Renderer:
 
 def finish(body: bytes, form: Format) -> tuple[bytes, bytes]:
     if form.yaml:
-        import yaml
+        from halab.cluster.apiserver.goyaml import dump
 
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        return yaml.dump(orjson.loads(body), Dumper=dumper, sort_keys=False, allow_unicode=True).encode(), b"application/yaml"
+        return dump(orjson.loads(body)), b"application/yaml"
     if form.pretty:
         return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE), b"application/json"
     return body + b"\n", b"application/json"

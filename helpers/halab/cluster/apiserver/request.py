@@ -35,6 +35,14 @@ class User:
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
+class PlainError(Exception):
+    """A failure that Kubernetes answers in plain text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        super().__init__(text)
+
+
 class Request:
     """``verb`` is Kubernetes' (get, list, watch, create, update, patch, delete, deletecollection), or the lower-case HTTP method for a
     path that is no resource. ``kind`` is None until the registry knows it."""

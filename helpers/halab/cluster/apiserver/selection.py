@@ -57,7 +57,7 @@ def selection_of(request: Request, kind: Kind) -> Selection:
         labels = parse_label_selector(request.param("labelSelector"))
         chosen = parse_field_selector(request.param("fieldSelector"))
         if not chosen.empty:
-            fields.check_fields(kind, chosen, crd.selectable_fields(kind) if kind.custom else frozenset())
+            fields.check_fields(kind, chosen, crd.selectable_fields(kind) if kind.custom else None)
     except SelectorError as error:
         raise status.bad_request(str(error)) from None
     name = request.name or chosen.exact("metadata.name")

@@ -118,7 +118,7 @@ class Watch:
         return orjson.dumps(obj)
 
     def line(self, kind: bytes, value: bytes) -> bytes:
-        shown = self.renderer.one(value, columns=self.first)
+        shown = self.renderer.one(value, columns=self.first, watching=True)
         self.first = False
         return b'{"type":"%b","object":%b}\n' % (kind, shown)
 

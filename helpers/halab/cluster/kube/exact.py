@@ -240,6 +240,22 @@ def examine(document: Document, node: Node) -> list[str]:
     return examiner.faults
 
 
+def repeated(document: Document) -> list[str]:
+    """The keys that are there twice, as ``duplicate field "spec.x"``."""
+    examiner = _Examiner(document)
+
+    def walk(value: Any, where: str) -> None:
+        if isinstance(value, dict):
+            for name, member in examiner.pairs(value, where):
+                walk(member, _join(where, name))
+        elif isinstance(value, list):
+            for index, member in enumerate(value):
+                walk(member, f"{where}[{index}]")
+
+    walk(document.value, "")
+    return examiner.faults
+
+
 def examine_custom(document: Document, node: Node, meta: Node) -> list[str]:
     """The same for a custom resource: ``node`` is its schema's, ``meta`` that of ObjectMeta. Types are left to schema validation."""
     examiner = _Examiner(document)

@@ -62,8 +62,9 @@ def supported(kind: HasKind) -> frozenset[str]:
     return _SUPPORTED.get((kind.group, kind.kind), _META) - _META
 
 
-def check_fields(kind: HasKind, selector: FieldSelector, selectable: frozenset[str] = frozenset()) -> None:
-    """Refuse a selector on a field that ``kind`` does not offer. ``selectable`` adds a custom resource's ``selectableFields``.
+def check_fields(kind: HasKind, selector: FieldSelector, selectable: frozenset[str] | None = None) -> None:
+    """Refuse a selector on a field that ``kind`` does not offer. ``selectable`` are a custom resource's ``selectableFields``
+    (None: the kind is built in, and its refusal reads differently).
 
     Raises SelectorError (400) with Kubernetes' words.
     """
@@ -75,7 +76,7 @@ def check_fields(kind: HasKind, selector: FieldSelector, selectable: frozenset[s
         if offered is not None:
             if term.path not in offered:
                 raise SelectorError(_REFUSALS.get(key, "field label not supported: {0}").format(term.path))
-        elif selectable:
+        elif selectable is not None:
             if term.path not in selectable:
                 raise SelectorError(f"field label not supported: {term.path}")
         else:

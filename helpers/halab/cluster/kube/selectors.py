@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from halab.cluster.kube.gotext import quote
+
 Labels = Mapping[str, str] | None
 
 _KEY_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
@@ -206,10 +208,10 @@ def _checked(key: str, operator: str, values: list[str]) -> Requirement:
     for index, value in enumerate(values):
         if operator in ("gt", "lt") and not re.fullmatch(r"[+-]?\d+", value):
             raise SelectorError(
-                f"values[{index}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                f"values[{index}]: Invalid value: {quote(value)}: for 'Gt', 'Lt' operators, the value must be an integer"
             )
         if problem := label_value_problem(value):
-            raise SelectorError(f'values[{index}][{key}]: Invalid value: "{value}": {problem}')
+            raise SelectorError(f"values[{index}][{key}]: Invalid value: {quote(value)}: {problem}")
     return Requirement(key, operator, tuple(values))
 
 
@@ -235,7 +237,7 @@ def label_key_problem(key: str) -> str:
         if not prefix:
             problems.append("prefix part must be non-empty")
         elif len(prefix) > 253:
-            problems.append("prefix part must be no more than 253 bytes")
+            problems.append("prefix part must be no more than 253 characters")
         elif not _SUBDOMAIN.fullmatch(prefix):
             problems.append(
                 "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
@@ -245,7 +247,7 @@ def label_key_problem(key: str) -> str:
     if not name:
         problems.append("name part must be non-empty")
     elif len(name) > 63:
-        problems.append("name part must be no more than 63 bytes")
+        problems.append("name part must be no more than 63 characters")
     if not _KEY_NAME.fullmatch(name):
         problems.append(
             "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
@@ -258,7 +260,7 @@ def label_value_problem(value: str) -> str:
     """What is wrong with a label value, in Kubernetes' words; "" if nothing."""
     problems: list[str] = []
     if len(value) > 63:
-        problems.append("must be no more than 63 bytes")
+        problems.append("must be no more than 63 characters")
     if not _VALUE.fullmatch(value):
         problems.append(
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with "

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from halab.cluster.kube.gotext import quote
 from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.status import bad_request
 from halab.cluster.kube.tables import core, network, pods, storage, workloads
 from halab.cluster.kube.tables.columns import NAME, Cells, Column, Layout, meta, name_of
 from halab.cluster.kube.types import Obj
@@ -69,6 +71,8 @@ def _row(kind: Kind, layout: Layout, obj: Obj, include_object: str, now: datetim
         row["object"] = None
     elif include_object == "Object":
         row["object"] = obj
+    elif include_object not in ("", "Metadata"):
+        raise bad_request(f"unrecognized includeObject value: {quote(include_object)}")
     else:
         row["object"] = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj.get("metadata") or {}}
     return row

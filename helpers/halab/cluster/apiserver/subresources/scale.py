@@ -84,8 +84,8 @@ async def get(context: Context, request: Request, kind: Kind) -> None:
 
 async def _respond(context: Context, request: Request, kind: Kind, form: render.Format, entry: Entry) -> None:
     scale = Paths(context, kind).to_scale(kind, entry.obj())
-    body = render.plain(kinds.SCALES, render.untyped(scale))
-    await request.answer(200, *render.finish(body, form))
+    renderer = context.renderer(kinds.SCALES, form)
+    await request.answer(200, *renderer.finish(renderer.one(render.untyped(scale))))
 
 
 async def update(context: Context, request: Request, kind: Kind) -> None:

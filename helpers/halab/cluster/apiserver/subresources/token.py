@@ -34,7 +34,8 @@ async def create(context: Context, request: Request, kind: Kind) -> None:
     account = entry.obj()
     meta = asked["metadata"]
     if meta.get("name") and meta["name"] != request.name:
-        raise status.bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({request.name})")
+        fault = status.invalid_value("metadata.name", meta["name"], "must match the service account name if specified")
+        raise status.invalid(kinds.TOKEN_REQUESTS, request.name, [fault])
     meta |= {"name": request.name, "namespace": request.namespace, "creationTimestamp": names.now()}
     spec = asked.get("spec") or {}
     seconds = spec.get("expirationSeconds")

@@ -142,17 +142,15 @@ def ingress_class(errors: Errors, obj: Obj) -> None:
     parameters, path = spec.get("parameters"), "spec.parameters"
     if parameters is None:
         return
-    for field in ("kind", "name"):
-        if not parameters.get(field):
-            errors.append(required(f"{path}.{field}"))
-        else:
-            add(errors, f"{path}.{field}", parameters[field], path_segment(parameters[field]))
+    _resource_reference(errors, parameters, path)
     scope = parameters.get("scope")
     if scope not in ("Cluster", "Namespace"):
         errors.append(not_supported(f"{path}.scope", scope or "", ["Cluster", "Namespace"]))
-    elif scope == "Namespace" and not parameters.get("namespace"):
+    elif scope == "Namespace" and parameters.get("namespace") is None:
         errors.append(required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'"))
-    elif scope == "Cluster" and parameters.get("namespace"):
+    elif scope == "Namespace":
+        add(errors, f"{path}.namespace", parameters["namespace"], names.label(parameters["namespace"]))
+    elif scope == "Cluster" and parameters.get("namespace") is not None:
         errors.append(forbidden_field(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))
 
 
