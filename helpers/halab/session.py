@@ -68,7 +68,7 @@ class LabSession:
         if records.load_all(self.backend.controls().records()):
             from halab.faults import engine
 
-            engine.active(self.backend)
+            engine.heal_leftovers(self.backend)
 
     def enter(self) -> None:
         """Point this process (and every ``!command`` of the notebook) at the lab."""
@@ -204,7 +204,7 @@ class LabSession:
         """The lab's tasks as a widget; they complete by themselves."""
         from halab.widgets.checklist import Checklist
 
-        return Checklist(self.runner)
+        return Checklist(self.runner, again=self._again("checklist()"))
 
     def reset(self, *, quiet: bool = False) -> None:
         """The scene as it was at the beginning. Your files are moved aside, not lost."""
@@ -251,7 +251,8 @@ class LabSession:
             return None
         from halab.widgets.prediction import PredictionWidget
 
-        return PredictionWidget(self.progress, asked, self._predicted)
+        again = self._again(f"predict({name!r}, {question!r}, {options!r})")
+        return PredictionWidget(self.progress, asked, self._predicted, again=again)
 
     def explain(self, name: str, happened: int, seen: str) -> None:
         """The prediction beside what happened. ``happened`` is the option that came true, ``seen`` the observation."""

@@ -10,6 +10,7 @@ import click
 from halab.backends import choice
 from halab.backends.existing import Existing
 from halab.backends.kind import Kind
+from halab.cli import leftovers
 from halab.cli.output import emit, progress, say
 from halab.errors import HalabError
 
@@ -26,6 +27,7 @@ def up_other(name: str, backend: str, options: dict[str, Any], as_json: bool) ->
     cluster = _open(name, backend, options)
     with progress() as shown:
         summary = cluster.up(shown.step)
+    leftovers.heal(cluster)
     if as_json:
         emit(document(cluster))
         return

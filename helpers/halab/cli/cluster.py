@@ -11,6 +11,7 @@ import click
 
 from halab import fidelity
 from halab.backends import choice
+from halab.cli import leftovers
 from halab.cli.output import emit, progress, say
 from halab.cluster.supervisor import layout, manage
 from halab.errors import ClusterError, UsageError
@@ -89,9 +90,11 @@ def up(name: str, backend: str | None, nodes: int | None, without: tuple[str, ..
 
         up_other(name, chosen, {"nodes": nodes, **given} if chosen == choice.KIND else given, as_json)
         return
+    fresh = manage.status(name).state in ("absent", "stopped")
     with progress() as shown:
         status = manage.up(name, nodes=nodes, without=without, report=shown.step)
     took = time.monotonic() - began
+    leftovers.heal_embedded(name, fresh=fresh)
     if as_json:
         emit(document(status))
     else:

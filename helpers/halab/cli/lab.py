@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from halab.cli import leftovers
 from halab.cli.cluster import name_option
 from halab.cli.output import progress, say
 from halab.cluster.supervisor import manage
@@ -31,9 +32,11 @@ def lab(name: str, port: int | None, ip: str, no_browser: bool) -> None:
     """Bring the cluster up and open JupyterLab on the course. Ctrl-C ends JupyterLab; the cluster stays (halab down stops it)."""
     root = course_root()
     chosen = _free_port(ip, port)
+    fresh = manage.status(name).state in ("absent", "stopped")
     with progress() as shown:
         status = manage.up(name, report=shown.step)
     assert status.config is not None
+    leftovers.heal_embedded(name, fresh=fresh)
     ready = sum(node.ready for node in status.nodes)
     say(f"cluster {name} is up with {ready} nodes; it keeps running after JupyterLab, until: halab down")
     environment = os.environ | {

@@ -225,24 +225,54 @@ def _held(place: Place) -> set[str]:
     return {key for record in load_all(place.controls.records()) for key in record.keys}
 
 
-def overdue(backend: Backend, folder: Path) -> None:
-    """Heal what should have been healed long ago by a guard that is gone (the machine was restarted, the guard killed)."""
-    for record in healing_order(load_all(folder)):
-        pid, since = record.guard
-        if (record.until < time.time() or record.state == "injecting") and (not pid or start_time(pid) != since):
+def _alone(record: Record) -> bool:
+    """Whether its guard is gone (the machine was restarted, the guard killed)."""
+    pid, since = record.guard
+    return not pid or start_time(pid) != since
+
+
+def _over(record: Record) -> bool:
+    """Whether it should have been healed: its time is up, its injection broke off, or whoever injected it has ended."""
+    pid, since = record.owner
+    return record.until < time.time() or record.state == "injecting" or bool(pid and start_time(pid) != since)
+
+
+def overdue(backend: Backend, folder: Path) -> list[Record]:
+    """Heal what its guard should have healed; what lost its guard before its time gets another. Returns what was healed."""
+    healed: list[Record] = []
+    for record in healing_order([one for one in load_all(folder) if _alone(one)]):
+        if _over(record):
             with suppress(HalabError):
                 _heal(backend, folder, record)
+                healed.append(record)
+        else:
+            with suppress(OSError):
+                record.guard = guard.start(folder, record)
+                save(folder, record)
+    return healed
 
 
 def active(backend: Backend) -> list[Record]:
     """What is active now, the oldest first. Failures that outlived their guard are healed on the way."""
     folder = backend.controls().records()
     found = load_all(folder)
-    if any(record.until < time.time() for record in found):
+    if any(map(_alone, found)):
         with locked(folder):
             overdue(backend, folder)
         found = load_all(folder)
     return found
+
+
+def heal_leftovers(backend: Backend, *, fresh: bool = False) -> list[Record]:
+    """What a cluster that is opened or brought up has left from before: heal what is overdue; with ``fresh`` (its processes were just
+    started, so that what was done to them is undone, and what was written into the API is not) heal everything."""
+    folder = backend.controls().records()
+    if not load_all(folder):
+        return []
+    if fresh:
+        return heal_all(backend)
+    with locked(folder):
+        return overdue(backend, folder)
 
 
 def past(backend: Backend, since: float = 0.0) -> list[dict[str, Any]]:

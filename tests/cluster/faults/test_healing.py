@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from halab.aio.processes import start_time
 from halab.backends.controls import Vanished
 from halab.errors import ClusterError, UsageError
 from halab.faults import api as faults
@@ -28,9 +30,13 @@ def broken(shop: Shop) -> bool:
     return shop.ask().status == 503
 
 
+def halab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "halab.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
 def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "halab.cli", "fault", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return halab("fault", *arguments)
 
 
 def test_a_failure_heals_by_itself_when_its_time_is_over(shop: Shop) -> None:
@@ -72,6 +78,39 @@ def test_what_outlived_its_guard_is_healed_by_the_next_look(shop: Shop) -> None:
     record = load_all(shop.backend.controls().records())[0]
     os.kill(record.guard[0], signal.SIGKILL)
     assert until(lambda: not engine.active(shop.backend))
+    assert until(lambda: shop.ask().status == 200)
+
+
+def test_a_failure_whose_guard_was_killed_before_its_time_gets_another(shop: Shop) -> None:
+    shop.inject("errors", "web", percent=100, duration=600)
+    record = load_all(shop.backend.controls().records())[0]
+    os.kill(record.guard[0], signal.SIGKILL)
+    assert until(lambda: start_time(record.guard[0]) != record.guard[1])
+    again = engine.active(shop.backend)[0]
+    assert again.guard != record.guard
+    assert start_time(again.guard[0]) == again.guard[1]
+
+
+def test_bringing_the_cluster_up_heals_what_is_overdue(shop: Shop) -> None:
+    shop.inject("errors", "web", percent=100, duration=1)
+    record = load_all(shop.backend.controls().records())[0]
+    os.kill(record.guard[0], signal.SIGKILL)
+    assert until(lambda: time.time() > record.until)
+    done = halab("up")
+    assert done.returncode == 0, done.stderr
+    assert f"healed {record.id}, which was left from before" in done.stderr
+    assert load_all(shop.backend.controls().records()) == []
+    assert until(lambda: shop.ask().status == 200)
+
+
+def test_a_cluster_that_was_stopped_comes_up_without_its_failures(shop: Shop) -> None:
+    shop.inject("controllers-down", duration=600)
+    shop.inject("errors", "web", percent=100, duration=600)
+    assert halab("down").returncode == 0
+    done = halab("up")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("which was left from before") == 2
+    assert load_all(shop.backend.controls().records()) == []
     assert until(lambda: shop.ask().status == 200)
 
 
