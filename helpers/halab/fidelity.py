@@ -52,6 +52,9 @@ TABLE: tuple[Row, ...] = (
         DOCS + "reference/node/node-status/#heartbeats"),
     Row("Nodes", "Pod garbage collection", R, "Pods of a deleted node are collected after 10 s (Kubernetes: 40 s).",
         DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-garbage-collection"),
+    Row("Nodes", "Node clock", S, "All nodes share this machine's clock. The failure clock-skew shifts CLOCK_REALTIME for a node's agent and, by a preloaded "
+        "library, for the programs in its pods; static programs keep the machine's time, and so do the times of files.",
+        DOCS + "concepts/architecture/nodes/"),
     # Containers
     Row("Pods", "Container isolation", S, "A container is a process of this machine. Where user namespaces or root allow it, it has its own mount, "
         "pid and host name namespaces. Elsewhere paths are rewritten by a preloaded library (sandbox mode `none`) and processes see each other; "

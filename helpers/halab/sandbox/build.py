@@ -24,7 +24,7 @@ from halab.settings import halab_home
 
 SOURCES = Path(__file__).parent / "src"
 LAUNCHER = ("launch.c", "files.c", "process.c")
-PLAIN = ("settings.c", "network.c", "policy.c", "names.c", "identity.c")
+PLAIN = ("settings.c", "network.c", "policy.c", "names.c", "clock.c", "identity.c")
 FULL = (*PLAIN, "paths.c", "owners.c", "rewrite.c", "listing.c", "programs.c")
 FLAGS = ("-std=gnu17", "-O1", "-w")
 BUILT = "_built"

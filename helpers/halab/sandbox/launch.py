@@ -21,6 +21,7 @@ from .spec import SandboxSpec, User, records, settings_text, standard_files
 from .upper import remove_tree
 
 POLICY = "/.halab/network"  # where a container has the tables of ``SandboxSpec.policy``
+CLOCK = "/.halab/clock"  # and ``SandboxSpec.clock``
 Stream = int | IO[bytes] | None  # a descriptor, an open file, subprocess.DEVNULL, or None to inherit
 
 
@@ -133,12 +134,22 @@ def _paths(spec: SandboxSpec, upper: Path) -> Iterator[str]:
     yield from (f"hostpath {os.path.realpath(path)}" for path in spec.host_paths)
     if spec.policy:
         yield f"policy {spec.policy}"
+    if spec.clock:
+        yield f"clock {spec.clock}"
     if spec.dns:
         yield f"search {' '.join(spec.dns.search)}"
         yield f"ndots {spec.dns.ndots}"
     if spec.hostname:
         yield f"hostname {spec.hostname}"
         yield f"hosts {' '.join(dict.fromkeys((*spec.host_names, spec.hostname)))}"
+
+
+def _shown(spec: SandboxSpec) -> Iterator[tuple[str, Path, str]]:
+    """What the agent goes on writing and the shim reads: (setting, on the host, in the container)."""
+    if spec.policy:
+        yield "policy", spec.policy, POLICY
+    if spec.clock:
+        yield "clock", spec.clock, CLOCK
 
 
 def _runtime_directory() -> Path:
@@ -213,8 +224,9 @@ def _prepare(
                 upper = Path(tempfile.mkdtemp(dir=_runtime_directory()))
                 clean.append(lambda path=upper: remove_tree(path))  # type: ignore[misc]
             files = standard_files(spec)
+            shown = list(_shown(spec))
             files["/.halab/settings"] = settings_text(
-                spec, fake_root=machine.mode == "userns", paths=iter([f"policy {POLICY}"] if spec.policy else [])
+                spec, fake_root=machine.mode == "userns", paths=[f"{name} {place}" for name, _, place in shown]
             )
             files["/etc/ld.so.preload"] = "/.halab/libhalab.so\n"
             if upper is not None:
@@ -227,8 +239,7 @@ def _prepare(
             pairs += [("layer", str(layer)) for layer in spec.layers]
             pairs += [("hostpath", os.path.realpath(path)) for path in spec.host_paths]
             pairs += [("file", name, text) for name, text in files.items()]
-            if spec.policy:
-                pairs.append(("mount", "ro", os.path.realpath(spec.policy), POLICY))
+            pairs += [("mount", "ro", os.path.realpath(path), place) for _, path, place in shown]
             pairs += [
                 ("mount", "ro" if mount.read_only else "rw", os.path.realpath(mount.source), mount.target)
                 for mount in spec.mounts

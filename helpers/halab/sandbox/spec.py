@@ -117,6 +117,7 @@ class SandboxSpec:
     ``share_pid_with`` is the pid of a ``pause`` sandbox whose processes this one sees. ``tmpfs_size`` (bytes) bounds what an absent
     ``upper`` holds. ``limits`` maps RLIMIT_* numbers to values; ``cgroups`` are cgroup directories to start in.
     ``policy`` is the directory of the tables that say which pod may connect where (see src/policy.c).
+    ``clock`` is a file of eight bytes: by how many nanoseconds the container's clock is ahead (see src/clock.c).
     ``survive`` lets the container outlive whoever started it.
     """
 
@@ -134,6 +135,7 @@ class SandboxSpec:
     port_shift: int = 0
     dns: Dns | None = None
     policy: Path | None = None
+    clock: Path | None = None
     host_names: tuple[str, ...] = ()  # names of the pod itself, beside what `files` has in /etc/hosts
     files: Mapping[str, str] = field(default_factory=dict)
     host_paths: Sequence[Path] = ()

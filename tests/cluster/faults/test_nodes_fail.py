@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -107,3 +108,21 @@ def test_a_node_whose_clock_is_ahead_stays_ready_and_reports_the_future(shop: Sh
         assert ready(shop.api.get("nodes", node))
     assert users.availability().ok
     assert manage.status().state == "running"
+
+
+def test_programs_on_a_node_whose_clock_is_wrong_see_the_wrong_time_and_pause_the_right_one(shop: Shop) -> None:
+    node, pod = busiest(shop)
+    other = next(found["metadata"]["name"] for found in shop.pods() if found["spec"]["nodeName"] != node)
+
+    def ahead(name: str) -> float:
+        """By a server's own word: it runs on all the while, so nothing but the clock can have changed."""
+        return parsedate_to_datetime(shop.ask(name).headers["date"]).timestamp() - time.time()
+
+    since = shop.pod(pod)["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+    with shop.inject("clock-skew", node, seconds=-7200), shop.users(pod) as users:
+        assert until(lambda: -7260 < ahead(pod) < -7140)
+        assert abs(ahead(other)) < 60
+        users.wait(0.5)
+    assert users.availability().ok
+    assert until(lambda: abs(ahead(pod)) < 60)
+    assert shop.pod(pod)["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] == since

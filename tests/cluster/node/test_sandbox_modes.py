@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from halab import sandbox
+from halab.cluster.node import clockfile
 from halab.sandbox import Dns, Mount, Sandbox, SandboxSpec, StartError
 
 PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -90,6 +91,36 @@ async def test_a_container_sees_its_own_names_files_and_identity(mode: str, tmp_
         f"nameserver {NET}.128.10",
     ]
     assert code == 3
+
+
+CLOCKS = """
+import ctypes, time
+class Moment(ctypes.Structure):
+    _fields_ = [("seconds", ctypes.c_long), ("rest", ctypes.c_long)]
+libc = ctypes.CDLL(None); libc.time.restype = ctypes.c_long
+began, day = time.monotonic(), Moment()
+libc.gettimeofday(ctypes.byref(day), None)
+seen = [time.time(), day.seconds, libc.time(None)]
+soon = Moment(int(time.time()) + 1, 0)
+mutex, condition = (ctypes.c_long * 8)(), (ctypes.c_long * 8)()
+libc.pthread_mutex_lock(mutex)
+libc.pthread_cond_timedwait(condition, mutex, ctypes.byref(soon))
+libc.clock_nanosleep(0, 1, ctypes.byref(soon), None)
+print(*seen, time.monotonic() - began)
+"""
+
+
+@pytest.mark.parametrize("ahead", [0.0, 86400.5, -3600.25])
+async def test_it_sees_the_clock_of_its_node_and_waits_until_the_moments_that_it_means(
+    mode: str, ahead: float, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    clockfile.write(tmp_path, ahead)
+    text, code = await output(spec("", tmp_path, argv=["python3", "-c", CLOCKS], clock=clockfile.of(tmp_path)))
+    assert code == 0, text
+    *seen, took = map(float, text.split())
+    assert all(abs(one - time.time() - ahead) < 60 for one in seen)
+    assert took < 60  # neither an hour nor a day
 
 
 async def test_what_it_writes_stays_in_its_upper_directory(mode: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import clockfile
 from .hostports import HostPorts
 from .hosts import domain_name_of, hostname_of, resolver
 from .node import private_localhost
@@ -74,6 +75,7 @@ class Ground:
             dns=dns,
             port_shift=node.config.port_shift,
             policy=None if host else self._policy_tables(),
+            clock=clockfile.of(node.directory),
             share_processes=bool(spec.get("shareProcessNamespace")),
             host_names=(full,) if full else (),
         )

@@ -12,7 +12,7 @@ from halab.images import ImageStore
 from halab.sandbox import capabilities
 from halab.settings import KUBELET_PORT, ClusterConfig
 
-from . import registration
+from . import clockfile, registration
 from .agent import Agent
 from .node import AddressPool, Node
 from .pulling import Puller
@@ -36,6 +36,7 @@ def make_node(config: ClusterConfig, node_name: str, store: object | None = None
         addresses=AddressPool(config.addresses.pod_cidr(index)),
     )
     node.directory.mkdir(parents=True, exist_ok=True)
+    clockfile.write(node.directory, 0)
     node.allocatable = registration.capacity(node.directory)
     return node
 

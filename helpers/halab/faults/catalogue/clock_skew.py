@@ -10,12 +10,15 @@ from halab.faults.nodes import NodeFault
 class ClockSkew(NodeFault):
     name = "clock-skew"
     title = "Clock skew"
-    does = "The clock of the node's agent goes wrong: its Lease, its events and its pods' statuses carry that time. Programs keep theirs."
-    expect = (
-        "Nobody is hurt: the control plane measures a node's silence on its own clock, so the node stays Ready. But ages and events are "
-        "nonsense (<invalid>), and what is put in order by time is in the wrong order."
+    does = (
+        "The node's clock goes wrong: its agent's (its Lease, its events and its pods' statuses carry that time) and that of the programs in "
+        "its pods. What they count in seconds from now, time-outs and pauses, stays right."
     )
-    within = "10 s: the next renewal of the Lease"
+    expect = (
+        "The node stays Ready: the control plane measures its silence on its own clock. But ages and events are nonsense (<invalid>), logs of "
+        "several nodes no longer fit together, and a program there takes tokens, caches and certificates for expired, or for not yet valid."
+    )
+    within = "at once for programs; 10 s, the next renewal of the Lease, for the node"
     heals = "The clock is right again; timestamps already written stay as they are."
     needs = frozenset({API, NODES, CLOCK})
     options = (Option("seconds", 3600.0, "how far ahead the clock is (negative: behind)", -1e7, 1e7),)

@@ -39,6 +39,7 @@ static void set(char *key, char *value) {
     } else if (!strcmp(key, "local")) halab.local = address_of(value);
     else if (!strcmp(key, "dns")) halab.dns = address_of(value);
     else if (!strcmp(key, "policy")) halab.policy = value;
+    else if (!strcmp(key, "clock")) halab_clock(value);
     else if (!strcmp(key, "search")) halab.search = value;
     else if (!strcmp(key, "ndots")) halab.ndots = (unsigned)atoi(value);
     else if (!strcmp(key, "shift")) halab.shift = (unsigned)atoi(value);

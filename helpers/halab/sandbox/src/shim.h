@@ -42,6 +42,9 @@ void *halab_real(const char *name);
 /* policy.c: may this pod connect there? If not, the address becomes that of a socket which never answers. */
 bool halab_denied(struct sockaddr_in *address, bool datagrams);
 
+/* clock.c: the file that holds how far the clock is ahead. */
+void halab_clock(const char *path);
+
 /* owners.c: owners that are only noted. */
 bool halab_owner(const char *path, int fd, bool follow, uid_t *uid, gid_t *gid);
 void halab_note_owner(const char *path, int fd, bool follow, uid_t uid, gid_t gid);

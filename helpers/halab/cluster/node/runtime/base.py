@@ -67,6 +67,7 @@ class PodSandbox:
     dns: Dns | None
     port_shift: int
     policy: Path | None = None  # tables of who may connect where
+    clock: Path | None = None  # by how much the node's clock is wrong
     share_processes: bool = False
     host_names: tuple[str, ...] = ()
     holder: object | None = field(default=None)  # the runtime's own

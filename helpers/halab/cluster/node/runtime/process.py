@@ -301,6 +301,7 @@ class ProcessRuntime:
             port_shift=pod.port_shift,
             dns=pod.dns,
             policy=pod.policy,
+            clock=pod.clock,
             limits={resource.RLIMIT_CORE: 0},
             cgroups=container.limits.cgroups if container.limits is not None else (),
             share_pid_with=holder,

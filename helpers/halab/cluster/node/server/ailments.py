@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from halab.aio.http import Receive
+from halab.cluster.node import clockfile
 from halab.cluster.node.ailments import Ailment, signal_tree
 from halab.cluster.node.fill import fill, unfill
 from halab.cluster.node.probes import KINDS
@@ -69,7 +70,9 @@ def _node(agent: Agent, request: dict[str, Any]) -> dict[str, Any]:
     if "cut_off" in request:
         ailments.cut(agent.node.client, bool(request["cut_off"]))
     if "skew" in request:
-        ailments.skew(float(request["skew"]))
+        ahead = float(request["skew"])
+        ailments.skew(ahead)
+        clockfile.write(agent.node.directory, ahead)
     if request.get("brace"):
         for worker in agent.workers.values():
             for record in worker.record.containers.values():
