@@ -78,6 +78,8 @@ def _low_ports() -> bool:
 
 def _cgroup() -> tuple[Path | None, int]:
     """The cgroup of this process, if it can be divided: version 2, or version 1's memory controller."""
+    if os.environ.get("HALAB_CGROUPS") == "none":
+        return None, 0
     root = Path("/sys/fs/cgroup")
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -110,7 +112,7 @@ def _kernel() -> tuple[int, int]:
 
 @functools.cache
 def capabilities() -> Capabilities:
-    """Tried once a process. ``HALAB_SANDBOX=privileged|userns|none`` limits what is tried, for tests and for trouble."""
+    """Tried once a process. ``HALAB_SANDBOX=privileged|userns|none`` and ``HALAB_CGROUPS=none`` limit what is tried, for tests and for trouble."""
     wanted = os.environ.get("HALAB_SANDBOX")
     modes: list[Mode] = ["privileged", "userns"] if os.geteuid() == 0 else ["userns"]
     if sys.platform != "linux" or wanted == "none":
