@@ -14,7 +14,8 @@ from stage import staged
 from widget_states import states
 
 ROOT = Path(__file__).resolve().parent.parent
-WIDTH = 760
+# name, theme, width and size of text in pixels; a teacher raises JupyterLab's size of text for those in the last row
+LOOKS = (("light", "light", 760, 14), ("dark", "dark", 760, 14), ("projector", "light", 1240, 22))
 
 
 def main() -> int:
@@ -22,15 +23,17 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "projector").mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         for name, (widget, data) in states().items():
             if options.names and name not in options.names:
                 continue
-            for theme in ("light", "dark"):
-                page = staged(browser, widget, data, theme, WIDTH)
+            for look, theme, width, size in LOOKS:
+                page = staged(browser, widget, data, theme, width, size)
                 page.wait_for_timeout(300)  # charts and edges are drawn a few frames later; nothing announces that
-                page.locator(".halab-widget").screenshot(path=options.out / f"{name}-{theme}.png")
+                page.locator(".halab-widget").screenshot(
+                    path=(options.out if look != "projector" else options.out / "projector") / f"{name}-{look}.png"
+                )
                 page.context.close()
             print(name, file=sys.stderr)
     return 0

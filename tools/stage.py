@@ -30,21 +30,24 @@ THEMES = {
 }
 
 
-def html(widget: Any, data: dict[str, Any], theme: str = "light") -> str:
+def html(widget: Any, data: dict[str, Any], theme: str = "light", size: int = 14) -> str:
+    """``size`` of the text in pixels, as JupyterLab's setting has it."""
     code = widget._esm.replace("export default { render };", "").replace("</script", "<\\/script")
     traits = {"again": "", "said": "", "trouble": "", "title": "default · lab", **data}
     return PAGE % {
         "css": widget._css,
-        "vars": THEMES[theme],
+        "vars": f"{THEMES[theme]} --jp-content-font-size1: {size}px;",
         "light": "true" if theme == "light" else "false",
         "data": json.dumps(traits).replace("<", "\\u003c"),
         "code": code,
     }
 
 
-def staged(browser: Any, widget: Any, data: dict[str, Any], theme: str = "light", width: int = 900, **context: Any) -> Any:
+def staged(
+    browser: Any, widget: Any, data: dict[str, Any], theme: str = "light", width: int = 900, size: int = 14, **context: Any
+) -> Any:
     page = browser.new_context(viewport={"width": width, "height": 800}, **context).new_page()
-    page.set_content(html(widget, data, theme))
+    page.set_content(html(widget, data, theme, size))
     return page
 
 

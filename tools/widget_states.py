@@ -16,7 +16,7 @@ from halab.widgets.routes import Routes
 from halab.widgets.timeline import Timeline
 from halab.widgets.topology import Topology
 from halab.widgets.traffic import TrafficMeter
-from halab.widgets.traffic_view import Fold
+from halab.widgets.traffic_view import Fold, sentence
 from stage import picture
 
 START = 1_790_000_000.0
@@ -52,20 +52,31 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
     live = {"state": {"seq": 0, "picture": whole}, "delta": {}}
     details = {
         **next(v for k, v in whole.items() if k.startswith("pod/")),
-        "events": ["Started: Started container"],
-        "log": "one\ntwo",
+        "events": ["Scheduled: Successfully assigned lab/web-6d4f-0000 to node-1", "Started: Started container web"],
+        "log": '10.0.0.1 - - "GET / HTTP/1.1" 200 615\n10.0.0.1 - - "GET / HTTP/1.1" 200 615',
     }
     fold = Fold()
-    for i in range(200):
-        fold.add(Request(START + i / 20, 0.002, 200 if i % 40 > 5 else 503, f"web-{i % 3}"))
+    for i in range(700):  # 35 seconds at twenty a second; one of three pods is gone for four of them
+        lost = 320 <= i < 400 and i % 3 == 0
+        slow = 0.0005 * (i * i % 7) + (0.004 if 320 <= i < 420 else 0)
+        fold.add(
+            Request(
+                START + i / 20,
+                0.002 + slow,
+                0 if lost else 200,
+                "" if lost else f"web-6d4f-000{i % 3}",
+                "connection refused" if lost else "",
+            )
+        )
+    seen = fold.state()
     counts = {v["name"]: 10 if v["state"] == "ready" else 0 for k, v in whole.items() if k.startswith("pod/")}
     names = {"pod": list(counts), "deployment": ["web"], "service": ["web"], "node": ["node-1"]}
     active = [
         {
             "id": "f1",
-            "fault": "container-killed",
-            "target": "web-6d4f-0000",
-            "hits": ["container web"],
+            "fault": "latency",
+            "target": "service/web",
+            "hits": ["every request for service lab/web"],
             "until": time.time() + 42,
             "error": "",
         }
@@ -79,24 +90,45 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
         "text": "2 of 3 pods are ready",
     }
     return {
-        "topology": (Topology, {**live, "selected": details["name"], "details": details}),
-        "traffic": (TrafficMeter, {"target": "20 requests/s to web", "state": fold.state(), "running": True}),
-        "checklist": (Checklist, {"tasks": [task, {**task, "id": "b", "title": "A lost pod is replaced", "done": True}]}),
+        "topology": (
+            Topology,
+            {**live, "selected": details["name"], "details": details, "said": "pod web-6d4f-0003 is not ready"},
+        ),
+        "traffic": (
+            TrafficMeter,
+            {"target": "20 requests/s to web", "state": seen, "running": True, "said": sentence(seen, True)},
+        ),
+        "checklist": (
+            Checklist,
+            {
+                "title": "02 · Deploy",
+                "tasks": [
+                    {**task, "id": "b", "title": "A lost pod is replaced", "done": True, "text": "a new pod took its place"},
+                    task,
+                ],
+                "said": "done: A lost pod is replaced",
+            },
+        ),
         "predict": (
             PredictionWidget,
             {"question": "How many pods are there afterwards?", "options": ["two", "three"], "chosen": -1},
         ),
         "timeline": (Timeline, {"rows": {"seq": 0, "rows": record()}, "more": {}, "page": ""}),
-        "routes": (Routes, {**live, "shares": counts}),
-        "rollout": (Rollout, live),
+        "routes": (Routes, {**live, "shares": counts, "said": "service web leads to 5 of 6 pods"}),
+        "rollout": (Rollout, {**live, "said": "web: rolling out, 5 of 6 available"}),
         "faults": (
             FaultPanel,
             {
                 "catalogue": [asdict(one) for one in api.catalogue()],
                 "targets": names,
                 "active": active,
-                "preview": {"fault": "x", "hits": ["container web"]},
+                "preview": {
+                    "fault": "container-killed",
+                    "target": "web-6d4f-0000",
+                    "hits": ["container web of pod lab/web-6d4f-0000 on node-1"],
+                },
                 "busy": False,
+                "said": "injected: latency; hits every request for service lab/web",
             },
         ),
     }

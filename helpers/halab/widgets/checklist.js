@@ -1,9 +1,7 @@
 // The lab's tasks: a list that completes by itself; buttons for a check and a hint.
 
 function paint({ model, el }) {
-  const root = make("section", "halab-widget halab-checklist");
-  root.setAttribute("aria-label", "Tasks of this lab");
-  const title = make("div", "halab-title");
+  const shown = frame({ model, el }, "checklist", "Tasks of this lab");
   const bar = make("div", "halab-checklist-bar");
   const fill = make("div", "halab-checklist-fill");
   bar.setAttribute("role", "progressbar");
@@ -11,10 +9,7 @@ function paint({ model, el }) {
   bar.setAttribute("aria-valuemin", "0");
   bar.append(fill);
   const list = make("ul", "halab-checklist-list");
-  const said = make("div", "halab-said");
-  said.setAttribute("aria-live", "polite");
-  root.append(title, bar, list, said);
-  el.append(root);
+  shown.body.append(bar, list);
 
   function row(task) {
     const item = make("li", `halab-task${task.done ? " halab-task-done" : ""}`);
@@ -38,7 +33,7 @@ function paint({ model, el }) {
   function draw() {
     const tasks = model.get("tasks");
     const done = tasks.filter((t) => t.done).length;
-    title.textContent = `${model.get("title")}: ${done} of ${tasks.length} done`;
+    say(shown.title, `${model.get("title")}: ${done} of ${tasks.length} done`);
     bar.setAttribute("aria-valuemax", String(tasks.length));
     bar.setAttribute("aria-valuenow", String(done));
     fill.style.width = `${tasks.length ? (100 * done) / tasks.length : 0}%`;
@@ -47,15 +42,11 @@ function paint({ model, el }) {
     if (focused) [...list.querySelectorAll("button")].find((b) => b.getAttribute("aria-label") === focused)?.focus();
   }
 
-  const speak = () => (said.textContent = model.get("said"));
-  model.on("change:tasks", draw);
-  model.on("change:said", speak);
+  const off = listen(model, { "change:tasks": draw });
   draw();
-  speak();
   return () => {
-    model.off("change:tasks", draw);
-    model.off("change:said", speak);
-    root.remove();
+    off();
+    shown.close();
   };
 }
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import traitlets
 
+from halab.backends.access import ApiError
 from halab.course.catalog import Task
 from halab.course.results import Passed, Result
 from halab.course.runner import Runner, Watcher
+from halab.errors import HalabError
 from halab.widgets.base import Widget, script, style
 
 
@@ -71,6 +73,9 @@ class Checklist(Widget):
             else:
                 text = self._runner.hint(task)
                 self.said = text
+        except (HalabError, ApiError, OSError, TimeoutError) as error:
+            text = str(error)
+            self.said = f"could not look: {text}"
         finally:
             with self._lock:
                 self._texts[task.id] = text

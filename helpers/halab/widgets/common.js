@@ -69,6 +69,57 @@ function viewsOf(picture, kind) {
   return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
+/** What all widgets have in common: a labelled section with a head (title, and what is `beside` it), a body, a line for trouble, and one that is
+ *  spoken. Listens to the traits of those lines. @param {{model: any, el: HTMLElement}} place @param {string} name @param {string} label @param {HTMLElement[]} beside */
+function frame({ model, el }, name, label, ...beside) {
+  const root = make("section", `halab-widget halab-${name}`);
+  root.setAttribute("aria-label", label);
+  const head = make("div", "halab-head");
+  const title = make("span", "halab-title");
+  head.append(title, ...beside);
+  const body = make("div", "halab-body");
+  const trouble = make("div", "halab-trouble");
+  trouble.setAttribute("role", "alert");
+  const said = make("div", `halab-said halab-${name}-said`);
+  said.setAttribute("aria-live", "polite");
+  root.append(head, body, trouble, said);
+  el.append(root);
+  const voice = speaker(said);
+  const drawTrouble = () => {
+    say(trouble, model.get("trouble") ?? "");
+    trouble.hidden = !trouble.textContent;
+  };
+  const off = listen(model, { "change:trouble": drawTrouble, "change:said": () => voice.say(model.get("said") ?? "") });
+  drawTrouble();
+  voice.say(model.get("said") ?? "");
+  say(title, model.get("title") ?? "");
+  return {
+    root,
+    title,
+    body,
+    said,
+    close() {
+      off();
+      voice.close();
+      root.remove();
+    },
+  };
+}
+
+/** Draws at most once a frame, however often it is asked to. @param {() => void} draw */
+function perFrame(draw) {
+  let asked = 0;
+  const later = () => {
+    if (!asked)
+      asked = requestAnimationFrame(() => {
+        asked = 0;
+        draw();
+      });
+  };
+  later.cancel = () => cancelAnimationFrame(asked);
+  return later;
+}
+
 /** The live picture, kept from the whole of it and its changes. `changed` gets the keys that changed (null: all). Returns [picture, off]. */
 function livePicture(model, changed) {
   let seq = 0;
@@ -96,6 +147,21 @@ function livePicture(model, changed) {
   seq = model.get("state")?.seq ?? 0;
   if ((model.get("delta")?.seq ?? 0) > seq) model.send({ do: "whole" });
   return [picture, off];
+}
+
+/** A widget that draws some kinds of the live picture whenever they change. `pattern` tells which keys; `draw` gets the picture.
+ *  Returns the function that ends it, and `later`, which has it drawn for another reason. */
+function drawnFromPicture(model, pattern, draw) {
+  const later = perFrame(() => draw(picture));
+  const [picture, off] = livePicture(model, (keys) => (keys === null || keys.some((key) => pattern.test(key))) && later());
+  draw(picture);
+  return {
+    later,
+    close() {
+      off();
+      later.cancel();
+    },
+  };
 }
 
 /** @param {any} model @param {Record<string, () => void>} table */

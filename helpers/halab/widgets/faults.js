@@ -1,12 +1,8 @@
 // The fault panel: choose, look at what would be hit, inject, heal. What is active counts down.
 
 function paint({ model, el }) {
-  const root = make("section", "halab-widget halab-faults");
-  root.setAttribute("aria-label", "Fault panel");
-  const head = make("div", "halab-head");
-  const title = make("span", "halab-title");
   const all = make("button", "halab-button", "Heal all");
-  head.append(title, all);
+  const shown = frame({ model, el }, "faults", "Fault panel", all);
   const form = make("div", "halab-faults-form");
   const label = (/** @type {string} */ text, /** @type {HTMLElement} */ control) => {
     const box = make("label", "halab-faults-label", text);
@@ -25,18 +21,15 @@ function paint({ model, el }) {
   label("seconds", seconds);
   const look = make("button", "halab-button", "What would it hit?");
   const inject = make("button", "halab-button halab-button-danger", "Inject");
-  form.append(look, inject);
+  const buttons = make("span", "halab-faults-buttons");
+  buttons.append(look, inject);
+  form.append(buttons);
   const about = make("dl", "halab-faults-about");
   const hits = make("div", "halab-faults-hits");
   hits.setAttribute("aria-live", "polite");
   const active = make("ul", "halab-faults-active");
   active.setAttribute("aria-label", "Active failures");
-  const trouble = make("div", "halab-trouble");
-  trouble.setAttribute("role", "alert");
-  const said = make("div", "halab-said");
-  said.setAttribute("aria-live", "polite");
-  root.append(head, form, about, hits, active, trouble, said);
-  el.append(root);
+  shown.body.append(form, about, hits, active);
   const send = (/** @type {object} */ content) => model.send(content);
   const chosen = () => model.get("catalogue").find((/** @type {any} */ f) => f.name === choice.value);
   const asked = () => ({ fault: choice.value, target: targetBox.hidden ? "" : target.value, duration: Number(seconds.value) || undefined });
@@ -68,12 +61,15 @@ function paint({ model, el }) {
     const rows = [["does", fault.does], ["expect", fault.expect], ["seen after", fault.within], ["heals", fault.heals]];
     if (fault.cluster_wide) rows.push(["mind", "▲ it hits the whole cluster, not only this namespace"]);
     about.replaceChildren(...rows.flatMap(([word, text]) => [make("dt", "halab-soft", word), make("dd", "halab-faults-text", text)]));
-    hits.textContent = "";
+    drawHits();
   }
+
+  /** Whether what was looked at is what is chosen now. */
+  const previewed = (/** @type {any} */ seen) => seen.fault === asked().fault && seen.target === asked().target;
 
   function drawHits() {
     const seen = model.get("preview");
-    say(hits, seen.hits ? `would hit: ${seen.hits.join(", ") || "nothing"}` : "");
+    say(hits, seen.hits && previewed(seen) ? `would hit: ${seen.hits.join(", ") || "nothing"}` : "");
   }
 
   function drawActive() {
@@ -100,33 +96,21 @@ function paint({ model, el }) {
     for (const button of [look, inject]) button.toggleAttribute("disabled", model.get("busy"));
     inject.textContent = model.get("busy") ? "Working…" : "Inject";
   }
-  const drawTrouble = () => {
-    say(trouble, model.get("trouble"));
-    trouble.hidden = !trouble.textContent;
-  };
-
   choice.addEventListener("change", drawAbout);
+  target.addEventListener("change", drawHits);
   look.addEventListener("click", () => send({ do: "preview", ...asked() }));
-  inject.addEventListener("click", () => send({ do: "inject", confirmed: model.get("preview").fault === choice.value, ...asked() }));
+  inject.addEventListener("click", () => send({ do: "inject", confirmed: previewed(model.get("preview")), ...asked() }));
   all.addEventListener("click", () => send({ do: "heal-all" }));
   // Keys that the notebook would take (Enter, arrows, Delete) belong to the controls.
-  root.addEventListener("keydown", (event) => event.stopPropagation());
-  const off = listen(model, {
-    "change:targets": drawTargets,
-    "change:preview": drawHits,
-    "change:active": drawActive,
-    "change:busy": drawBusy,
-    "change:trouble": drawTrouble,
-    "change:said": () => say(said, model.get("said")),
-  });
-  say(title, model.get("title"));
+  shown.root.addEventListener("keydown", (event) => event.stopPropagation());
+  const off = listen(model, { "change:targets": drawTargets, "change:preview": drawHits, "change:active": drawActive, "change:busy": drawBusy });
   drawAbout();
   drawActive();
-  drawTrouble();
+  drawBusy();
   return () => {
     off();
     window.clearInterval(ticking);
-    root.remove();
+    shown.close();
   };
 }
 

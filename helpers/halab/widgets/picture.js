@@ -1,6 +1,7 @@
 // The topology of a picture: routes, Services, nodes with their pods; used live and by the timeline. Pods are buttons (focus moves with the
 // arrow keys); edges are an SVG layer behind them, drawn anew when the layout changes.
 
+const HALAB_GUTTER = 12; // pixels from a node's left side to where lines run along it
 const HALAB_DENSE = 60; // pods from which each is only its shape, and edges lead to nodes instead of to every pod
 
 /** @param {HTMLElement} host @param {{select?: (name: string) => void, selected?: () => string, remove?: (name: string, now: boolean) => void, cordon?: (name: string, on: boolean) => void}} does */
@@ -105,6 +106,7 @@ function topologyStage(host, does) {
     });
     routes.hidden = !doors.length;
     services.hidden = !chips.length;
+    stage.classList.toggle("halab-wired", chips.length > 0);
     roving();
     later();
   }
@@ -151,32 +153,58 @@ function topologyStage(host, does) {
     if (!frame.width) return;
     const chips = new Map([...services.children].map((c) => [c.dataset.key, c.getBoundingClientRect()]));
     const byName = new Map();
-    if (dense) for (const box of nodes.children) byName.set(box.dataset.key, box.getBoundingClientRect());
-    else for (const button of shown.values()) byName.set(button.dataset.pod, button.getBoundingClientRect());
+    if (!dense) for (const button of shown.values()) byName.set(button.dataset.pod, button.getBoundingClientRect());
+    /** @type {[string, boolean][]} a path, and whether requests take it */
     const lines = [];
-    for (const chip of routes.children)
+    const middle = (/** @type {DOMRect} */ box) => box.left + box.width / 2 - frame.left;
+    const down = (x1, y1, x2, y2) => `M${x1} ${y1}C${x1} ${(y1 + y2) / 2} ${x2} ${(y1 + y2) / 2} ${x2} ${y2}`;
+    for (const chip of routes.children) {
+      const from = chip.getBoundingClientRect();
       for (const backend of chip.halabTo) {
         const to = chips.get(backend.service);
-        if (to) lines.push([chip.getBoundingClientRect(), to, true]);
+        if (to) lines.push([down(middle(from), from.bottom - frame.top, middle(to), to.top - frame.top), true]);
       }
-    const place = dense ? new Map(viewsOf(picture, "pod/").map((p) => [p.name, p.node])) : null;
-    for (const service of viewsOf(picture, "service/")) {
+    }
+    const pods = new Map(viewsOf(picture, "pod/").map((pod) => [pod.name, pod]));
+    const boxes = new Map([...nodes.children].map((box) => [box.dataset.key, box.getBoundingClientRect()]));
+    viewsOf(picture, "service/").forEach((service, number) => {
       const from = chips.get(service.name);
-      if (!from) continue;
+      if (!from) return;
+      const start = [middle(from), from.bottom - frame.top];
+      /** @type {Map<string, [DOMRect, boolean][]>} by node: where its pods are, and whether they are ready */
       const ends = new Map();
       for (const target of service.targets) {
-        const end = place ? place.get(target.pod) : target.pod;
-        ends.set(end, ends.get(end) || target.ready);
+        const pod = pods.get(target.pod);
+        const end = pod && (dense ? boxes.get(pod.node) : byName.get(target.pod));
+        if (!end) continue;
+        if (!ends.has(pod.node)) ends.set(pod.node, []);
+        ends.get(pod.node).push([end, target.ready]);
       }
-      for (const [end, ready] of ends) if (byName.has(end)) lines.push([from, byName.get(end), ready]);
-    }
+      for (const [name, found] of ends) {
+        const node = boxes.get(name);
+        if (!node) continue;
+        // Down to the node's left margin, along it, and from the left into each pod: a line crosses no words.
+        const x = node.left + HALAB_GUTTER - (number % 3) * 3 - frame.left;
+        let y = node.top - frame.top;
+        const any = found.some(([, ready]) => ready);
+        lines.push([down(...start, x, y), any]);
+        if (dense) {
+          lines.push([`M${x} ${y}v8`, any]);
+          continue;
+        }
+        found.sort(([a], [b]) => a.top - b.top);
+        found.forEach(([pod, ready], i) => {
+          const bend = pod.top + pod.height / 2 - 6 - frame.top;
+          lines.push([`M${x} ${y}V${bend}`, found.slice(i).some(([, r]) => r)], [`M${x} ${bend}q0 6 6 6H${pod.left - frame.left}`, ready]);
+          y = bend;
+        });
+      }
+    });
     edges.setAttribute("width", String(frame.width));
     edges.setAttribute("height", String(frame.height));
-    keyed(edges, lines, (l) => `${l[0].left},${l[0].bottom},${l[1].left},${l[1].top},${l[2]}`, ([a, b, ready]) => {
+    keyed(edges, lines, ([path, ready]) => `${path} ${ready}`, ([path, ready]) => {
       const line = document.createElementNS(SVG, "path");
-      const [x1, y1, x2, y2] = [a.left + a.width / 2 - frame.left, a.bottom - frame.top, b.left + 16 - frame.left, b.top - frame.top];
-      const bend = Math.max(12, (y2 - y1) / 2);
-      line.setAttribute("d", `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`);
+      line.setAttribute("d", path);
       line.setAttribute("class", ready ? "halab-edge" : "halab-edge halab-edge-off");
       return line;
     }, () => {});

@@ -1,18 +1,16 @@
 // The timeline: what users had (uPlot), failures, events and notes on a common clock; a slider to move through it; the topology of that moment.
 
 function paint({ model, el }) {
-  const root = make("section", "halab-widget halab-timeline");
-  root.setAttribute("aria-label", "Timeline of the lab");
-  const head = make("div", "halab-head");
-  const title = make("span", "halab-title");
   const tools = make("span", "halab-timeline-tools");
   const saveJson = make("button", "halab-button", "Save JSON");
   const savePage = make("button", "halab-button", "Save HTML");
   tools.append(saveJson, savePage);
-  head.append(title, tools);
+  const shown = frame({ model, el }, "timeline", "Timeline of the lab", tools);
+  shown.said.remove(); // the moment is what is spoken here
+  const root = shown.root;
 
-  const chart = make("div", "halab-timeline-chart");
-  chart.setAttribute("role", "img");
+  const host = make("div", "halab-chart halab-timeline-chart");
+  host.setAttribute("role", "img");
   const lanes = make("div", "halab-timeline-lanes");
   const bar = make("div", "halab-timeline-bar");
   const back = make("button", "halab-button", "◀ Change");
@@ -24,15 +22,16 @@ function paint({ model, el }) {
   slider.type = "range";
   slider.step = "0.1";
   slider.setAttribute("aria-label", "Moment; arrow keys move by a second");
-  bar.append(back, slider, forth, live);
+  const key = make("span", "halab-soft halab-timeline-key");
+  key.append(fillLegend(), "▲ failure or warning   | event   ? predicted   ! explained   ● note");
+  bar.append(back, forth, live, key);
   const moment = make("div", "halab-timeline-moment");
   moment.setAttribute("aria-live", "polite");
-  const host = make("div", "halab-timeline-picture");
+  const place = make("div", "halab-timeline-picture");
   const said = make("ul", "halab-timeline-said");
   const predicted = make("div", "halab-timeline-predictions");
-  root.append(head, chart, lanes, bar, moment, host, said, predicted);
-  el.append(root);
-  const stage = topologyStage(host, {});
+  shown.body.append(host, lanes, slider, bar, moment, place, said, predicted);
+  const stage = topologyStage(place, {});
   const voice = speaker(moment);
 
   let seq = 0;
@@ -130,13 +129,28 @@ function paint({ model, el }) {
   function drawLanes() {
     const share = (/** @type {number} */ at) => `${(100 * Math.min(1, Math.max(0, (at - start) / (end - start)))).toFixed(2)}%`;
     const marks = [];
+    const width = lanes.clientWidth || 600;
+    const letter = 0.6 * parseFloat(getComputedStyle(root).fontSize);
+    /** @type {number[]} */
+    const rowEnds = []; // in pixels: a label is put into the first row that has room for it
     for (const [from, to, fault] of spans()) {
-      const mark = make("span", "halab-timeline-fault", `▲ ${fault.title}`);
+      const words = `▲ ${fault.title}`;
+      const left = (width * (from - start)) / (end - start);
+      const right = Math.max((width * (to - start)) / (end - start), left + letter * words.length);
+      let row = rowEnds.findIndex((used) => used < left);
+      if (row < 0) row = rowEnds.length;
+      rowEnds[row] = right;
+      const mark = make("span", "halab-timeline-fault");
+      const label = make("span", "halab-timeline-label", words);
+      if (right > width && left > width / 2) label.classList.add("halab-timeline-before");
+      mark.append(label);
       mark.style.left = share(from);
+      mark.style.top = `calc(${row} * 1.75em + 3px)`;
       mark.style.width = `max(6px, calc(${share(to)} - ${share(from)}))`;
       mark.title = `${fault.title} ${fault.target}: ${clock(from)} to ${clock(to)}`;
       marks.push(mark);
     }
+    lanes.style.height = `calc(${Math.max(1, rowEnds.length)} * 1.75em + 1.8em)`;
     for (const row of rows) {
       const bad = row.event?.type === "Warning";
       const kind = row.prediction ? "?" : row.outcome ? "!" : row.note ? "●" : bad ? "▲" : row.event ? "|" : "";
@@ -169,9 +183,6 @@ function paint({ model, el }) {
     }));
   }
 
-  const css = (/** @type {string} */ name) => getComputedStyle(root).getPropertyValue(name).trim();
-  /** @type {any} */
-  let plot = null;
   function traffic() {
     const bins = new Map();
     for (const row of rows) if (row.traffic) {
@@ -181,35 +192,28 @@ function paint({ model, el }) {
     // A stretch in which nothing was sent is empty, not a line from one meter to the next.
     for (const at of [...bins.keys()]) if (!bins.has(at + 0.5)) bins.set(at + 0.5, [0, 0]);
     const times = [...bins.keys()].sort((a, b) => a - b);
-    return [times.map((t) => t - start), times.map((t) => bins.get(t)[0] + bins.get(t)[1]), times.map((t) => bins.get(t)[0])];
+    const each = (/** @type {(bin: number[]) => number} */ count) => times.map((t) => 2 * count(bins.get(t))); // a row counts half a second
+    return [times.map((t) => t - start), each(([good, failed]) => good + failed), each(([good]) => good)];
   }
+
+  const plot = chart(root, host, 7, (look) => ({
+    padding: [6, 30, 0, 0],
+    scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
+    axes: [look.along((_u, ticks) => ticks.map((t) => clock(start + t))), { ...look.down("requests/s"), incrs: HALAB_WHOLE, size: 54 - look.text - 6 }],
+    series: [{}, ...[look.lost, look.answered].map((one) => ({ ...one, paths: uPlot.paths.stepped({ align: -1 }) }))],
+  }), traffic);
 
   function drawChart() {
-    const data = traffic();
-    chart.hidden = !data[0].length;
-    if (chart.hidden) return;
-    const lost = data[1].reduce((sum, all, i) => sum + all - data[2][i], 0);
-    chart.setAttribute("aria-label", `Requests over time: ${data[2].reduce((a, b) => a + b, 0)} answered, ${lost} lost`);
-    if (!plot) {
-      const axis = { stroke: css("--halab-ink"), grid: { stroke: css("--halab-line"), width: 1 }, ticks: { show: false }, font: "11px sans-serif", labelFont: "11px sans-serif" };
-      const bars = (/** @type {string} */ color, /** @type {string} */ label) => ({ label, stroke: css(color), fill: css(color), paths: uPlot.paths.stepped({ align: -1 }), points: { show: false } });
-      plot = new uPlot({
-        width: Math.max(200, chart.clientWidth), height: 90, legend: { show: false }, cursor: { show: false }, padding: [6, 30, 0, 0],
-        scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
-        axes: [{ ...axis, size: 20, space: 80, values: (_u, ticks) => ticks.map((t) => clock(start + t)) }, { ...axis, size: 40, label: "requests", labelSize: 14 }],
-        series: [{}, bars("--halab-failing", "all"), bars("--halab-ready", "answered")],
-      }, data, chart);
-    } else plot.setData(data);
+    const [times, all, answered] = traffic();
+    host.hidden = !times.length;
+    if (host.hidden) return;
+    const sum = (/** @type {number[]} */ column) => column.reduce((a, b) => a + b, 0) / 2;
+    host.setAttribute("aria-label", `Requests over time: ${sum(answered)} answered, ${sum(all) - sum(answered)} lost`);
+    plot.draw();
   }
 
-  let asked = 0;
   let whole = true;
-  const later = () => {
-    whole = true;
-    if (!asked) asked = requestAnimationFrame(draw);
-  };
-  function draw() {
-    asked = 0;
+  const soon = perFrame(() => {
     const picture = pictureAt(now);
     slider.value = String(now - start);
     slider.setAttribute("aria-valuetext", clock(now));
@@ -223,12 +227,16 @@ function paint({ model, el }) {
       drawPredictions();
       drawChart();
     }
-  }
+  });
+  const later = () => {
+    whole = true;
+    soon();
+  };
 
   function go(at) {
     now = Math.min(end, Math.max(start, at));
     following = false;
-    if (!asked) asked = requestAnimationFrame(draw);
+    soon();
   }
 
   const changes = () => rows.filter((r) => (r.set && !r.whole) || r.fault || r.event?.type === "Warning").map((r) => r.at);
@@ -260,23 +268,22 @@ function paint({ model, el }) {
   savePage.addEventListener("click", () => model.send({ do: "page" }));
   savePage.hidden = !model.widget_manager; // a saved page is a page already
 
-  const sized = new ResizeObserver(() => plot && chart.clientWidth && plot.width !== chart.clientWidth && plot.setSize({ width: chart.clientWidth, height: 90 }));
-  sized.observe(chart);
+  const sized = new ResizeObserver(later);
+  sized.observe(lanes);
   const off = listen(model, {
     "change:rows": load,
     "change:more": add,
     "change:page": () => model.get("page") && save(`${file()}.html`, "text/html", model.get("page")),
   });
-  say(title, model.get("title"));
   load();
   return () => {
     off();
     sized.disconnect();
-    cancelAnimationFrame(asked);
-    plot?.destroy();
+    soon.cancel();
+    plot.close();
     voice.close();
     stage.close();
-    root.remove();
+    shown.close();
   };
 }
 

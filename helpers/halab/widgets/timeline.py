@@ -15,7 +15,7 @@ from halab.timeline.record import Row, cut
 from halab.timeline.recorder import Recorder
 from halab.widgets.base import Gatherer, Widget, script, style
 
-SCRIPTS = ("vendor/uplot.js", "common.js", "picture.js", "timeline.js")
+SCRIPTS = ("vendor/uplot.js", "common.js", "charts.js", "picture.js", "timeline.js")
 STYLES = ("vendor/uplot.css", "common.css", "topology.css", "timeline.css")
 
 

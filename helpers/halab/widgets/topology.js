@@ -1,20 +1,10 @@
 // The topology: the live picture, and a panel for the selected pod. Commands go back as messages.
 
 function paint({ model, el }) {
-  const root = make("section", "halab-widget halab-topology");
-  root.setAttribute("aria-label", "Topology of the lab");
-  const head = make("div", "halab-head");
-  const title = make("span", "halab-title");
-  head.append(title, legend());
-  const panel = make("div", "halab-topology-panel");
-  const trouble = make("div", "halab-trouble");
-  trouble.setAttribute("role", "alert");
-  const said = make("div", "halab-said halab-topology-said");
-  said.setAttribute("aria-live", "polite");
+  const shown = frame({ model, el }, "topology", "Topology of the lab", legend());
   const host = make("div", "halab-topology-host");
-  root.append(head, host, panel, trouble, said);
-  el.append(root);
-  const voice = speaker(said);
+  const panel = make("div", "halab-topology-panel");
+  shown.body.append(host, panel);
   const send = (/** @type {object} */ content) => model.send(content);
 
   const stage = topologyStage(host, {
@@ -67,26 +57,14 @@ function paint({ model, el }) {
   }
 
   const [picture, endPicture] = livePicture(model, (keys) => stage.draw(picture, keys));
-  const drawTrouble = () => {
-    say(trouble, model.get("trouble"));
-    trouble.hidden = !trouble.textContent;
-  };
-  const off = listen(model, {
-    "change:details": drawPanel,
-    "change:selected": drawPanel,
-    "change:said": () => voice.say(model.get("said")),
-    "change:trouble": drawTrouble,
-  });
-  say(title, model.get("title"));
+  const off = listen(model, { "change:details": drawPanel, "change:selected": drawPanel });
   stage.draw(picture, null);
   drawPanel();
-  drawTrouble();
   return () => {
     off();
     endPicture();
-    voice.close();
     stage.close();
-    root.remove();
+    shown.close();
   };
 }
 

@@ -1,16 +1,11 @@
-// The traffic meter: answered and lost requests over the last minute, the latency, and who answered. uPlot (joined in front) draws the charts.
-/* global uPlot */
+// The traffic meter: answered and lost requests over the last minute, the latency, and who answered.
 
-const BINS = { height: 110 };
+const HALAB_SPAN = [15, 60]; // seconds that the charts show: at first few, so that the first failure is seen in its width, then all that is kept
 
 function paint({ model, el }) {
-  const root = make("section", "halab-widget halab-traffic");
-  root.setAttribute("aria-label", "Traffic meter");
-  const head = make("div", "halab-head");
-  const title = make("span", "halab-title");
   const toggle = make("button", "halab-button halab-traffic-toggle");
   toggle.addEventListener("click", () => model.send({ do: model.get("running") ? "stop" : "start" }));
-  head.append(title, toggle);
+  const shown = frame({ model, el }, "traffic", "Traffic meter", toggle);
 
   const figures = make("div", "halab-traffic-figures");
   const figure = (/** @type {string} */ word) => {
@@ -21,96 +16,87 @@ function paint({ model, el }) {
     return value;
   };
   const [rate, ok, lost, latency] = [figure("answered"), figure("good"), figure("lost"), figure("ms now")];
+  figures.append(fillLegend());
   const charts = make("div", "halab-traffic-charts");
-  const counts = make("div", "halab-traffic-chart");
-  const times = make("div", "halab-traffic-chart");
+  const counts = make("div", "halab-chart");
+  const times = make("div", "halab-chart");
+  for (const [host, words] of [[counts, "Requests a second, answered and lost"], [times, "Latency in milliseconds"]]) {
+    host.setAttribute("role", "img");
+    host.setAttribute("aria-label", `${words}, over the last minute; the numbers are beside it in words`);
+  }
   charts.append(counts, times);
   const by = make("div", "halab-traffic-by");
-  const said = make("div", "halab-said");
-  said.setAttribute("aria-live", "polite");
-  root.append(head, figures, charts, by, said);
-  el.append(root);
+  shown.body.append(figures, charts, by);
 
-  const voice = speaker(said);
-  const css = (/** @type {string} */ name) => getComputedStyle(root).getPropertyValue(name).trim();
-  const axis = (/** @type {string} */ label) => ({ label, labelSize: 16, size: 44, stroke: css("--halab-ink"), grid: { stroke: css("--halab-line"), width: 1 }, ticks: { show: false }, font: "11px sans-serif", labelFont: "11px sans-serif" });
-  const common = () => ({ width: Math.max(200, counts.clientWidth), height: BINS.height, legend: { show: false }, cursor: { show: false }, padding: [6, 18, 0, 0], scales: { x: { time: false, range: [-60, 0] } } });
-  const seconds = () => ({ ...axis(""), size: 22, labelSize: 0, values: (_u, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`)) });
-
-  let plots = /** @type {any[]} */ ([]);
-  function build() {
-    for (const plot of plots) plot.destroy();
-    const bars = uPlot.paths.bars({ size: [1, 100], gap: 0 });
-    const counted = new uPlot({
-      ...common(),
-      axes: [seconds(), axis("requests")],
-      series: [
-        {},
-        { label: "all", stroke: css("--halab-failing"), fill: css("--halab-failing"), paths: bars, points: { show: false } },
-        { label: "answered", stroke: css("--halab-ready"), fill: css("--halab-ready"), paths: bars, points: { show: false } },
-      ],
-    }, [[], [], []], counts);
-    const timed = new uPlot({
-      ...common(),
-      axes: [seconds(), axis("ms")],
-      scales: { x: { time: false, range: [-60, 0] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] } },
-      series: [{}, { label: "latency", stroke: css("--halab-starting"), width: 1.6, points: { show: false }, spanGaps: false }],
-    }, [[], []], times);
-    plots = [counted, timed];
-    feed();
+  const state = () => model.get("state");
+  /** Seconds before now that are worth showing. */
+  function span() {
+    const { times: at, good, failed } = state();
+    const first = at?.findIndex((_t, i) => good[i] + failed[i] > 0) ?? -1;
+    const [least, most] = HALAB_SPAN;
+    return first < 0 ? least : Math.min(most, Math.max(least, Math.ceil((1 - at[first]) / 5) * 5));
   }
-
-  function feed() {
-    const state = model.get("state");
-    if (!plots.length || !state.times) return;
+  const seconds = (_u, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`));
+  const scale = { time: false, range: () => [-span(), 0] };
+  const upTo = (/** @type {number} */ least) => ({ range: (_u, _low, high) => [0, Math.max(least, (high ?? 0) * 1.15)] });
+  const counted = chart(shown.root, counts, 8.5, (look) => ({
+    padding: [6, 18, 0, 0],
+    scales: { x: scale, y: upTo(1) },
+    axes: [look.along(seconds), { ...look.down("requests/s"), incrs: HALAB_WHOLE }],
+    series: [{}, ...[look.lost, look.answered].map((one) => ({ ...one, paths: uPlot.paths.bars({ size: [1, 100], gap: 0 }) }))],
+  }), () => {
+    const { times: at, good, failed } = state();
+    if (!at?.length) return [[], [], []];
+    const each = 1 / (at[1] - at[0]); // a bar counts a part of a second
     // Lost requests show as what sticks out behind the answered ones.
-    plots[0].setData([state.times, state.good.map((g, i) => g + state.failed[i]), state.good]);
-    plots[1].setData([state.times, state.latency]);
-  }
-
-  function draw() {
-    const state = model.get("state");
-    title.textContent = model.get("target");
-    toggle.textContent = model.get("running") ? "Stop" : "Start";
-    voice.say(model.get("said"));
-    if (!state.times) return;
-    rate.textContent = state.rate;
-    ok.textContent = String(state.ok);
-    lost.textContent = state.lost ? `✕ ${state.lost}` : "0";
-    lost.classList.toggle("halab-traffic-bad", state.lost > 0);
-    const known = state.latency.filter((/** @type {number | null} */ v) => v !== null);
-    latency.textContent = known.length ? known[known.length - 1].toFixed(1) : "–";
-    const total = state.by.reduce((/** @type {number} */ sum, /** @type {[string, number]} */ row) => sum + row[1], 0);
-    by.hidden = !total;
-    by.replaceChildren(...state.by.map((/** @type {[string, number]} */ [name, count]) => {
-      const row = make("div", "halab-traffic-pod");
-      const bar = make("span", "halab-traffic-bar");
-      bar.style.width = `${(100 * count) / total}%`;
-      const track = make("span", "halab-traffic-track");
-      track.append(bar);
-      row.append(make("span", "halab-traffic-name", name), track, make("span", "halab-traffic-share", `${Math.round((100 * count) / total)}%`));
-      return row;
-    }));
-    feed();
-  }
-
-  const sized = new ResizeObserver(() => {
-    const width = Math.max(200, counts.clientWidth);
-    for (const plot of plots) if (plot.width !== width) plot.setSize({ width, height: BINS.height });
+    return [at, good.map((g, i) => (failed[i] ? (g + failed[i]) * each : null)), good.map((g) => g * each)];
   });
-  sized.observe(counts);
-  const built = requestAnimationFrame(build);
-  model.on("change:state", draw);
-  model.on("change:running", draw);
-  model.on("change:said", draw);
+  const timed = chart(shown.root, times, 8.5, (look) => ({
+    padding: [6, 18, 0, 0],
+    scales: { x: scale, y: upTo(1) },
+    axes: [look.along(seconds), look.down("ms")],
+    series: [{}, { label: "latency", stroke: look.color("starting"), width: 1.8, points: { show: false }, spanGaps: false }],
+  }), () => (state().times?.length ? [state().times, state().latency] : [[], []]));
+
+  function answers() {
+    const rows = state().by ?? [];
+    const total = rows.reduce((sum, [, count]) => sum + count, 0);
+    by.hidden = !total;
+    keyed(by, rows, ([name]) => name, ([name]) => {
+      const row = make("div", "halab-traffic-pod");
+      const track = make("span", "halab-track");
+      track.append(make("span", "halab-bar"));
+      row.append(make("span", "halab-mono", name), track, make("span", "halab-traffic-share"));
+      return row;
+    }, (row, [, count]) => {
+      row.children[1].firstElementChild.style.width = `${(100 * count) / total}%`;
+      say(row.children[2], `${Math.round((100 * count) / total)}%`);
+    });
+  }
+
+  const draw = perFrame(() => {
+    const now = state();
+    say(shown.title, model.get("target"));
+    say(toggle, model.get("running") ? "Stop" : "Start");
+    counted.draw();
+    timed.draw();
+    if (!now.times) return;
+    say(rate, now.rate);
+    say(ok, String(now.ok));
+    say(lost, now.lost ? `✕ ${now.lost}` : "0");
+    lost.classList.toggle("halab-traffic-bad", now.lost > 0);
+    const known = now.latency.filter((/** @type {number | null} */ v) => v !== null);
+    say(latency, known.length ? known[known.length - 1].toFixed(1) : "–");
+    answers();
+  });
+  const off = listen(model, { "change:state": draw, "change:running": draw });
   draw();
   return () => {
-    cancelAnimationFrame(built);
-    sized.disconnect();
-    for (const plot of plots) plot.destroy();
-    for (const name of ["state", "running", "said"]) model.off(`change:${name}`, draw);
-    voice.close();
-    root.remove();
+    off();
+    draw.cancel();
+    counted.close();
+    timed.close();
+    shown.close();
   };
 }
 

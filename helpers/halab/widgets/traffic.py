@@ -18,7 +18,7 @@ from halab.widgets.base import Gatherer, Widget, script, style
 class TrafficMeter(Widget):
     """Starts sending at once. ``stop`` ends it; ``record`` sums up what was sent so far; ``wait`` lets some seconds of traffic pass."""
 
-    _esm = script("vendor/uplot.js", "common.js", "traffic.js")
+    _esm = script("vendor/uplot.js", "common.js", "charts.js", "traffic.js")
     _css = style("vendor/uplot.css", "common.css", "traffic.css")
     target = traitlets.Unicode("").tag(sync=True)
     state = traitlets.Dict().tag(sync=True)

@@ -7,7 +7,7 @@ import pytest
 
 from halab.widgets import base
 
-SHARED = ("common.js", "picture.js")  # joined in front of others
+SHARED = ("common.js", "charts.js", "picture.js")  # joined in front of others
 FILES = [file for file in sorted(base.FOLDER.glob("*.js")) if file.name not in SHARED]
 
 
@@ -15,7 +15,7 @@ FILES = [file for file in sorted(base.FOLDER.glob("*.js")) if file.name not in S
 def test_scripts_import_nothing_and_clean_up(file: Path) -> None:
     text = file.read_text()
     assert not re.search(r"^\s*import\b|import\(|https?://(?!www\.w3\.org)", text, re.MULTILINE)
-    assert "export default { render }" in text and "root.remove()" in text
+    assert "export default { render }" in text and re.search(r"root\.remove\(\)|shown\.close\(\)", text)
 
 
 @pytest.mark.parametrize("file", sorted(base.FOLDER.glob("*.css")), ids=lambda p: p.name)
@@ -35,4 +35,6 @@ def test_every_css_rule_is_prefixed(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)
 def test_every_widget_speaks_and_labels_itself(file: Path) -> None:
     text = file.read_text()
-    assert "aria-live" in text and ("aria-label" in text or "legend" in text)
+    assert "frame({ model, el }, " in text or ("aria-live" in text and "legend" in text)
+    common = (base.FOLDER / "common.js").read_text()
+    assert 'setAttribute("aria-live", "polite")' in common and 'root.setAttribute("aria-label", label)' in common
