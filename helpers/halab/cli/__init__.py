@@ -30,6 +30,7 @@ COMMANDS = {
     "hint": ("halab.cli.course:hint", "A hint, from what is the case now."),
     "reset": ("halab.cli.course:reset", "Set a lab back to its beginning."),
     "solve": ("halab.cli.course:solve", "Play a lab's solution."),
+    "grade": ("halab.cli.grade:grade", "Grade what learners handed in, into a table (for instructors)."),
     "load": ("halab.traffic.commands:load", "Send requests at a constant rate and count the answers."),
     "component": ("halab.cli.component:component", "Stop and start parts of the cluster; add a second control plane."),
     "fault": ("halab.faults.commands:fault", "Break it on purpose: inject failures and heal them."),

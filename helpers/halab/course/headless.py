@@ -5,6 +5,7 @@ Each notebook runs in a kernel of its own, from its lab's pristine scene, as a l
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -59,12 +60,15 @@ def run(names: list[str], reset: Reset, *, keep_going: bool, quiet: bool) -> lis
     books = notebooks(names)
     done: list[Ran] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         for book in books:
             task = bar.add_task(book.stem, total=None)
             result = run_one(book, reset, lambda _name, number, total, task=task: bar.update(task, completed=number, total=total))  # type: ignore[misc]
             done.append(result)
             bar.update(task, description=f"{'✔' if result.passed else '✘'} {book.stem}")
+            if not (quiet or console.is_terminal):  # a log gets a line a notebook
+                print(result.line(), file=sys.stderr, flush=True)
             if not result.passed and not keep_going:
                 break
     return done

@@ -1,0 +1,175 @@
+"""Play one submission on a cluster and check it: a process of its own (``python -m halab.course.handin``), so that whatever a learner's files
+do, they do it to this process and not to the grader.
+
+The lab's own scene, the learner's files over the lab's starting files, then the learner's way to bring them in, the first of these that is there:
+
+===============  =======================================================================================
+``apply.sh``     what the learner typed, as a script; run in the folder
+``NN-slug.ipynb``  the learner's notebook: its cells in order, without the graded checks
+neither          every manifest of the folder is applied, each on its own: one that is refused does not keep the others out
+===============  =======================================================================================
+
+Then every task's check. Prints one JSON object a line: ``{"problem": ...}``, ``{"task": ..., "passed": ..., "message": ...}``; what was printed before a
+time limit counts.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from halab import backends
+from halab.course import catalog, stage
+from halab.course.progress import progress_of
+from halab.course.runner import Runner
+from halab.course.scene import Scene
+from halab.course.submission import LEFT_OUT, SCRIPT
+from halab.errors import HalabError
+from halab.settings import halab_home
+
+SCRIPT_TIMEOUT, APPLY_TIMEOUT, CELL_TIMEOUT = 180, 30, 60  # seconds
+SETTLE = 5.0  # seconds that a task may take at least: the check before it may have broken something on purpose
+SAID = 300  # characters of what a program said, at most
+
+
+def main() -> None:
+    """Arguments: the lab, the submission's folder, and ``manifests`` where nothing of the learner's may be run here, else ``all``."""
+    slug, folder, what = sys.argv[1:]
+    lab = catalog.find(slug)
+    backend = backends.connect()
+    scene = stage.open_stage(lab, backend, lambda _text: None)
+    stage.reset(lab, scene)
+    shutil.copytree(folder, scene.files, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    try:
+        for problem in play(lab, scene, scripts=what == "all"):
+            say({"problem": problem[:SAID]})
+    except Exception as error:  # whatever a stranger's file makes a parser do, the checks still say what users get
+        say({"problem": f"{type(error).__name__}: {error}"[:SAID]})
+    runner, played = Runner(lab, scene, progress_of(halab_home(), backend.summary().name, lab.slug)), time.monotonic()
+    for task in lab.tasks:
+        waited = time.monotonic() - played  # what has not come right while other tasks were waited for will not
+        try:
+            result = runner.check(task, max(SETTLE, task.timeout - waited))
+            say({"task": task.id, "passed": bool(result), "message": str(result)})
+        except Exception as error:  # a check that imports the learner's program may raise anything
+            say({"task": task.id, "passed": False, "message": f"the check ended with {type(error).__name__}: {error}"[:SAID]})
+
+
+def say(row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
+
+
+def play(lab: catalog.Lab, scene: Scene, *, scripts: bool) -> Iterator[str]:
+    """Bring the learner's files in; yields what went wrong on the way."""
+    book = scene.files / f"{lab.slug}.ipynb"
+    if (scene.files / SCRIPT).is_file():
+        if scripts:
+            yield from _script(scene)
+            return
+        yield f"{SCRIPT} was not run, as asked for"
+    elif book.is_file():
+        if scripts:
+            yield from _notebook(book, scene)
+            return
+        yield f"{book.name} was not run, as asked for"
+    yield from _manifests(scene)
+
+
+def _script(scene: Scene) -> Iterator[str]:
+    try:
+        done = subprocess.run(
+            ["sh", SCRIPT],
+            env=scene.environment,
+            cwd=scene.files,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SCRIPT_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        yield f"{SCRIPT}: did not end within {SCRIPT_TIMEOUT} s"
+        return
+    if done.returncode:
+        yield f"{SCRIPT}: exit status {done.returncode}: {_last(done.stderr or done.stdout)}"
+
+
+def _notebook(book: Path, scene: Scene) -> Iterator[str]:
+    """The learner's cells, but for the checks (they are run afterwards, from this course's own files)."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    try:
+        content = nbformat.reads(book.read_text(errors="replace"), as_version=4)
+        nbformat.validate(content)
+    except (ValueError, nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
+        yield f"{book.name}: is no notebook: {_last(str(error))}"
+        return
+    content.cells = [
+        cell for cell in content.cells if cell.cell_type == "code" and not cell.metadata.get("nbgrader", {}).get("grade")
+    ]
+    client = NotebookClient(
+        content,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        allow_errors=True,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(scene.files)}},
+    )
+    try:
+        client.execute()
+    except (CellTimeoutError, DeadKernelError) as error:
+        yield f"{book.name}: {_last(str(error))}"
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                yield f"{book.name}: cell {cell.get('id', '?')}: {output.ename}: {_last(str(output.evalue))}"
+
+
+def _manifests(scene: Scene) -> Iterator[str]:
+    files = sorted(path for path in scene.files.rglob("*") if path.suffix in (".yaml", ".yml", ".json") and path.is_file())
+    kinds: set[str] = set()
+    for path in files:
+        name = str(path.relative_to(scene.files))
+        try:
+            documents = [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            yield f"{name}: is not YAML: {' '.join(str(error).split())[:SAID]}"
+            continue
+        if not documents or not all(isinstance(one, dict) and "apiVersion" in one and "kind" in one for one in documents):
+            continue  # a proxy's or a program's own file
+        kinds = kinds or _namespaced(scene)
+        if beyond := sorted({str(one["kind"]) for one in documents} - kinds):
+            yield f"{name}: {', '.join(beyond)}: only objects of the lab's namespace are applied"
+            continue
+        done = scene.kubectl("apply", "-n", scene.namespace, "-f", str(path), timeout=APPLY_TIMEOUT)
+        if done.returncode:
+            yield f"{name}: {_last(done.stderr)}"
+
+
+def _namespaced(scene: Scene) -> set[str]:
+    """The kinds that live in a namespace. The others belong to the cluster, which the next learner's work is graded on."""
+    done = scene.kubectl("api-resources", "--namespaced=true", "--no-headers")
+    return {line.split()[-1] for line in done.stdout.splitlines() if line.strip()} | {"List"}
+
+
+def _last(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "said nothing")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HalabError as broken:
+        say({"problem": str(broken)})
+        sys.exit(broken.exit_status)
