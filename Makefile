@@ -2,7 +2,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev lab course test check build bench kind screenshots docs clean
+.PHONY: help setup setup-dev lab course test check build bench prove kind screenshots docs clean
 
 # The first Python that is new enough; PYTHON=/path/to/python3 chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -39,6 +39,9 @@ build: setup-dev  ## write every derived file anew
 
 bench: setup-dev  ## measure the budgets of ARCHITECTURE.md; ARGS="up apply" for some of them
 	@$(RUN)/python -m benchmarks $(ARGS)
+
+prove: setup-dev  ## play a lab's solution and mistakes again and again; LAB=07 TIMES=10
+	@$(RUN)/python -m pytest -q tests/labs/test_labs.py $(foreach lab,$(LAB),--lab $(lab)) --times $(or $(TIMES),10)
 
 kind: setup  ## play every lab on a kind cluster made for it (docs/kind.md); LABS="02 08", KEEP=1
 	@$(RUN)/python tools/kind_course.py $(LABS)

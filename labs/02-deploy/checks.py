@@ -1,7 +1,8 @@
 """Checks of lab 02: three distinct pods answer, and a deleted one is replaced."""
 
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Scene, describe_pods, is_ready, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready
+from halab.course.vocabulary import not_ready
 
 NAME, WANTED, PORT = "nginx-deployment", 3, 80
 
@@ -23,11 +24,7 @@ def three_answer(scene: Scene) -> Result:
     pods = scene.pods_of("deployments", NAME)
     ready = [pod for pod in pods if is_ready(pod)]
     if len(ready) < WANTED:
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-        return Failed(
-            f"{describe_pods(pods)}; {WANTED} should be ready" + (f". One says: {trouble}" if trouble else ""),
-            "kubectl describe pod shows, at its end, what happened to a pod",
-        )
+        return not_ready(pods, WANTED, "kubectl describe pod shows, at its end, what happened to a pod")
     answers = {pod["metadata"]["name"]: scene.ask_pod(pod, PORT) for pod in ready}
     silent = {name: answer for name, answer in answers.items() if not answer.ok}
     if silent:

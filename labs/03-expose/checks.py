@@ -6,9 +6,10 @@ Which pod answered is counted in the pods' own logs, by a path that nobody else 
 import uuid
 from collections.abc import Iterable
 
+from halab.backends.access import Obj
 from halab.course.requests import fetch, statuses
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, describe_pods, is_ready
+from halab.course.scene import Scene, describe_pods, is_ready
 
 SERVICE, DEPLOYMENT, PORT, NODE_PORT = "nginx-service", "nginx-deployment", 80, 30080
 REQUESTS = 300

@@ -7,6 +7,7 @@ from halab.backends.access import Obj
 from halab.course.requests import Answer
 from halab.course.results import Failed, Passed, Result
 from halab.course.scene import Scene, describe_pods, is_ready, restarts_of, serves, trouble_of
+from halab.course.vocabulary import await_pod, not_ready, scene_lacks
 
 WEB, SLOW, PORT, WANTED = "web", "slow", 80, 3
 HEALED_WITHIN = 14.0  # seconds from the hang to the restarted, ready pod
@@ -26,7 +27,7 @@ def a_hang_is_healed(scene: Scene) -> Result:
         users.wait(1)
         _switch(scene, name, "hang", broken=True)
         began = time.monotonic()
-        healed = _wait_for(scene, name, lambda pod: serves(pod) and restarts_of(pod) > restarts_of(victim), HEALED_WITHIN)
+        healed = await_pod(scene, name, lambda pod: serves(pod) and restarts_of(pod) > restarts_of(victim), HEALED_WITHIN)
         took = time.monotonic() - began
         users.wait(1)
         if not healed:
@@ -58,14 +59,14 @@ def unready_is_left_alone(scene: Scene) -> Result:
     if not answer.ok:
         return Failed(f"{name} answers {answer} to POST /break/readyz", "does it still run the course's application?")
     try:
-        if not _wait_for(scene, name, lambda pod: not is_ready(pod), LEAVES_WITHIN):
+        if not await_pod(scene, name, lambda pod: not is_ready(pod), LEAVES_WITHIN):
             return Failed(
                 f"{name} answers 503 at /readyz, but is still Ready {LEAVES_WITHIN:.0f} s later",
                 "which probe asks /readyz? Without one, a pod counts as ready as soon as it runs",
             )
         scene.api.wait("endpointslices", lambda slices: name not in _ready_targets(slices), LEAVES_WITHIN)
         with scene.traffic(WEB, PORT) as users:
-            restarted = _wait_for(scene, name, lambda pod: restarts_of(pod) > restarts_of(victim), STAYS_OUT)
+            restarted = await_pod(scene, name, lambda pod: restarts_of(pod) > restarts_of(victim), STAYS_OUT)
             seen = users.stop()
         if restarted:
             return Failed(
@@ -78,7 +79,7 @@ def unready_is_left_alone(scene: Scene) -> Result:
         return Failed(f"{name} is not ready, but answered {seen.by[name]} of {seen.sent} requests", "")
     if seen.ok < seen.sent:
         return Failed(f"{name} is not ready, and {seen.sent - seen.ok} of {seen.sent} requests failed: {seen.failures}", "")
-    if not _wait_for(scene, name, is_ready, LEAVES_WITHIN):
+    if not await_pod(scene, name, is_ready, LEAVES_WITHIN):
         return Failed(f"/readyz of {name} answers 200 again, but the pod is not Ready {LEAVES_WITHIN:.0f} s later", "")
     return Passed(f"{name} was not ready: no restart, none of {seen.sent} requests, nothing lost; now it is back")
 
@@ -99,7 +100,7 @@ def slow_start_is_awaited(scene: Scene) -> Result:
             "it needs 5 s until it listens; which probe is impatient? kubectl describe pod tells why it was killed",
         )
     scene.tell_pod(pod, PORT, "/break/healthz")
-    if not _wait_for(scene, name, lambda now: restarts_of(now) > 0, HEALED_WITHIN):
+    if not await_pod(scene, name, lambda now: restarts_of(now) > 0, HEALED_WITHIN):
         scene.tell_pod(pod, PORT, "/mend/healthz")
         return Failed(
             f"{name} started in peace, but it answers 503 at /healthz for {HEALED_WITHIN:.0f} s and nobody restarts it",
@@ -130,20 +131,15 @@ def the_last_request_is_answered(scene: Scene) -> Result:
 
 
 def _ready_web(scene: Scene) -> list[Obj] | Failed:
-    deployment = scene.get("deployments", WEB)
-    if deployment is None or scene.get("services", WEB) is None:
-        return Failed(f"the Deployment or the Service called {WEB} is not there", "the scene has both; try: halab reset")
-    status = deployment.get("status", {})
+    if lacks := scene_lacks(scene, WEB):
+        return lacks
+    status = scene.api.get("deployments", WEB).get("status", {})
     pods = scene.pods_of("deployments", WEB)
     ready = [pod for pod in pods if is_ready(pod)]
     if len(pods) == len(ready) == WANTED and status.get("updatedReplicas") == status.get("replicas") == WANTED:
         return ready
     ready = scene.wait_for_ready("deployments", WEB, WANTED, timeout=10)
-    if len(ready) == WANTED:
-        return ready
-    pods = scene.pods_of("deployments", WEB)
-    trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-    return Failed(f"{describe_pods(pods)}; {WANTED} should be ready" + (f". One says: {trouble}" if trouble else ""), "")
+    return ready if len(ready) == WANTED else not_ready(scene.pods_of("deployments", WEB), WANTED)
 
 
 def _least_restarted(pods: list[Obj]) -> Obj:
@@ -154,16 +150,6 @@ def _least_restarted(pods: list[Obj]) -> Obj:
 def _switch(scene: Scene, pod: str, switch: str, *, broken: bool) -> None:
     """By file: a program that hangs does not take requests."""
     scene.kubectl("exec", pod, "--", *(("touch",) if broken else ("rm", "-f")), f"/tmp/broken-{switch}")
-
-
-def _wait_for(scene: Scene, name: str, holds: object, timeout: float) -> bool:
-    """Watch until ``holds(pod)`` of the pod called ``name``; whether it came to that."""
-    assert callable(holds)
-
-    def found(pods: list[Obj]) -> bool:
-        return any(pod["metadata"]["name"] == name and holds(pod) for pod in pods)
-
-    return found(scene.api.wait("pods", found, timeout))
 
 
 def _answers(scene: Scene, pod: Obj) -> bool:

@@ -4,7 +4,8 @@ import time
 
 from halab.backends.access import Obj
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.scene import Scene, is_ready, serves
+from halab.course.vocabulary import not_ready, scene_lacks
 
 NAME, CONTAINER, PORT, WANTED = "web", "app", 80, 3
 GOOD, OTHER, BAD = "halab-app:2.0", "halab-app:1.0", "halab-app:3.0"
@@ -18,8 +19,7 @@ def version_2_serves(scene: Scene) -> Result:
     pods = scene.pods_of("deployments", NAME)
     ready = [pod for pod in pods if is_ready(pod)]
     if len(ready) < WANTED:
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-        return Failed(f"{describe_pods(pods)}; {WANTED} should be ready" + (f". One says: {trouble}" if trouble else ""), "")
+        return not_ready(pods, WANTED)
     versions = _versions(scene)
     if versions != {"2.0"}:
         return Failed(
@@ -93,14 +93,12 @@ def a_bad_version_is_stopped(scene: Scene) -> Result:
 
 
 def _settled(scene: Scene) -> Failed | None:
-    if scene.get("deployments", NAME) is None or scene.get("services", NAME) is None:
-        return Failed(f"the Deployment or the Service called {NAME} is not there", "the scene has both; try: halab reset")
+    if lacks := scene_lacks(scene, NAME):
+        return lacks
     if not _wait_for_rollout(scene, 15.0) or len(scene.ready_pods(f"app={NAME}")) != WANTED:
-        pods = scene.pods_of("deployments", NAME)
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
+        late = not_ready(scene.pods_of("deployments", NAME), WANTED)
         return Failed(
-            f"{NAME} is not at rest: {describe_pods(pods)}; {WANTED} should be ready"
-            + (f". One says: {trouble}" if trouble else ""),
+            f"{NAME} is not at rest: {late.why}",
             "kubectl rollout status deployment/web; a rollout that is stuck can be undone, a paused one resumed",
         )
     if _image(scene) == BAD:

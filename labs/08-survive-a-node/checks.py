@@ -6,7 +6,8 @@ from collections import Counter
 
 from halab.backends.access import Obj
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready, serves
+from halab.course.vocabulary import await_node, not_ready, scene_lacks, trouble_among
 from halab.traffic.availability import summarize
 
 NAME, PORT, WANTED, SELECTOR = "web", 80, 3, "app=web"
@@ -20,9 +21,8 @@ MOST_FAILED = 0.5  # of the requests until the lost node is noticed: with one of
 def spread_over_nodes(scene: Scene) -> Result:
     pods = scene.pods_of("deployments", NAME)
     ready = [pod for pod in pods if is_ready(pod)]
-    trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
     if len(pods) != WANTED or len(ready) != WANTED:
-        return Failed(f"{describe_pods(pods)}; {WANTED} should be ready" + (f". One says: {trouble}" if trouble else ""), "")
+        return not_ready(pods, WANTED)
     places = Counter(pod["spec"]["nodeName"] for pod in ready)
     if len(places) < WANTED:
         node, count = places.most_common(1)[0]
@@ -55,11 +55,10 @@ def budget_refuses_then_allows(scene: Scene) -> Result:
     ready = scene.wait_for_ready("deployments", NAME, WANTED, REPLACED_WITHIN)
     if len(ready) != WANTED:
         return Failed(f"{first} was evicted and not replaced within {REPLACED_WITHIN:.0f} s: {_trouble(scene)}", "")
-    deadline = time.monotonic() + 5
-    while (late := _evict(scene, second)) and time.monotonic() < deadline:
-        time.sleep(0.2)  # the budget's status follows the pods a moment later
+    allowed = scene.api.wait("poddisruptionbudgets", _one_may_go, 5)  # its status follows the pods a moment later
+    late = _evict(scene, second)
     scene.wait_for_ready("deployments", NAME, WANTED, REPLACED_WITHIN)
-    if late:
+    if late or not _one_may_go(allowed):
         return Failed(f"{first} is replaced and three pods are ready, but {second} may still not be evicted: {late}", "")
     return Passed(f"{first} was evicted; {second} was refused ({refused}), and allowed once the first was replaced")
 
@@ -128,7 +127,7 @@ def lost_node_is_survived(scene: Scene) -> Result:
             after = time.time()
             users.wait(1)
         seen = users.stop()
-    _node_is_ready(scene, node)
+    await_node(scene, node, True, 20)  # the next check begins when it is back
     late = summarize([request for request in users.requests if after < request.at < after + 1])
     if len(elsewhere) != WANTED:
         return Failed(
@@ -145,11 +144,11 @@ def lost_node_is_survived(scene: Scene) -> Result:
 
 def _rested(scene: Scene) -> list[Obj] | Failed:
     """The three ready pods, when nothing is under way any more."""
-    if scene.get("deployments", NAME) is None or scene.get("services", NAME) is None:
-        return Failed(f"the Deployment or the Service called {NAME} is not there", "the scene has both; try: halab reset")
+    if lacks := scene_lacks(scene, NAME):
+        return lacks
     ready = scene.wait_for_ready("deployments", NAME, WANTED, 12)
     if len(ready) != WANTED:
-        return Failed(f"{describe_pods(scene.pods(SELECTOR))}; {WANTED} should be ready. {_trouble(scene)}", "")
+        return not_ready(scene.pods(SELECTOR), WANTED)
     return sorted(ready, key=lambda pod: str(pod["metadata"]["name"]))
 
 
@@ -166,14 +165,13 @@ def _kept_some(scene: Scene) -> bool:
     return any(budget.get("status", {}).get("expectedPods") == WANTED for budget in scene.list("poddisruptionbudgets"))
 
 
+def _one_may_go(budgets: list[Obj]) -> bool:
+    return any(budget.get("status", {}).get("disruptionsAllowed", 0) > 0 for budget in budgets)
+
+
 def _elsewhere(pods: list[Obj], node: str) -> list[Obj]:
     return [pod for pod in pods if serves(pod) and pod["spec"].get("nodeName") != node]
 
 
 def _trouble(scene: Scene) -> str:
-    return next((trouble_of(pod) for pod in scene.pods(SELECTOR) if trouble_of(pod)), "")
-
-
-def _node_is_ready(scene: Scene, node: str) -> None:
-    """The next check begins when the node is back."""
-    scene.api.wait("nodes", lambda nodes: all(is_ready(n) for n in nodes if n["metadata"]["name"] == node), 20)
+    return trouble_among(scene.pods(SELECTOR))

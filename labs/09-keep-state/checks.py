@@ -3,9 +3,11 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+from halab.backends.access import Obj
 from halab.course.requests import fetch
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready, serves
+from halab.course.vocabulary import not_ready
 
 NAME, WANTED, PORT = "counter", 3, 80
 ASK = "import sys, urllib.request as u; print(u.urlopen(f'http://{sys.argv[1]}/', timeout=3).headers['X-Served-By'])"
@@ -96,9 +98,9 @@ def _three_run(scene: Scene) -> Failed | None:
     pods = scene.pods_of("statefulsets", NAME)
     ready = sorted(pod["metadata"]["name"] for pod in pods if is_ready(pod))
     if len(ready) < WANTED:
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-        return Failed(
-            f"{describe_pods(pods)}; {WANTED} should be ready" + (f". One says: {trouble}" if trouble else ""),
+        return not_ready(
+            pods,
+            WANTED,
             "a StatefulSet starts its pods one after the other: look at the first that is not ready, and at kubectl get pvc",
         )
     return None

@@ -5,7 +5,7 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import cast
 
@@ -13,6 +13,7 @@ from halab.backends.base import Backend
 from halab.course.requests import Answer, fetch, statuses
 from halab.course.results import Failed, Passed, Result
 from halab.course.scene import Scene, describe_pods, is_ready
+from halab.course.vocabulary import learner_lacks, until
 from halab.errors import ImageError
 
 WEB, REQUESTS, PAUSE = "web", 200, 0.02
@@ -25,24 +26,21 @@ LEASE = 25.0  # a Lease runs out after 15 s; a leader that ends in good order ha
 
 
 def served_without_the_api(scene: Scene) -> Result:
-    for kind in ("deployments", "services"):
-        if scene.get(kind, WEB) is None:
-            return Failed(
-                f"there is no {kind[:-1].capitalize()} called {WEB}", "kubectl apply -f web.yaml; did it report an error?"
-            )
+    if lacks := learner_lacks(scene, ("deployments", "services"), WEB, "web.yaml"):
+        return lacks
     pods = scene.pods_of("deployments", WEB)
     if not pods or not all(is_ready(pod) for pod in pods):
         return Failed(f"{describe_pods(pods)}: all should be ready before the API server goes", "kubectl get pods")
     address, api = scene.reach.service(scene.namespace, WEB, 80), (scene.environment["LAB_ADDRESS"], 6443)
     answers = []
     with _no_second(scene), scene.fault("apiserver-down", duration=30):
-        if not _until(lambda: not fetch(api, "/readyz", tls=True, timeout=1).status, 10):
+        if not until(lambda: not fetch(api, "/readyz", tls=True, timeout=1).status, 10):
             return Failed("the API server still answers: nothing was shown", "try again")
         for _ in range(REQUESTS):
             answers.append(fetch(address, timeout=3))
             time.sleep(PAUSE)  # spread over some seconds, so that the probes have their say
         away = not fetch(api, "/readyz", tls=True, timeout=1).status
-    _until(lambda: fetch(api, "/readyz", tls=True, timeout=1).status != 0, 20)
+    until(lambda: fetch(api, "/readyz", tls=True, timeout=1).status != 0, 20)
     bad = [answer for answer in answers if not answer.ok]
     if bad:
         return Failed(
@@ -55,17 +53,14 @@ def served_without_the_api(scene: Scene) -> Result:
 
 
 def two_of_each(scene: Scene) -> Result:
-    for kind in ("deployments", "services"):
-        if scene.get(kind, WEB) is None:
-            return Failed(
-                f"there is no {kind[:-1].capitalize()} called {WEB}", "kubectl apply -f web.yaml; did it report an error?"
-            )
+    if lacks := learner_lacks(scene, ("deployments", "services"), WEB, "web.yaml"):
+        return lacks
     pods = scene.wait_for_ready("deployments", WEB, scene.api.get("deployments", WEB)["spec"].get("replicas", 1), 20)
     if not pods:
         return Failed("no pod of web is ready", "kubectl get pods")
     known, leader = {pod["metadata"]["uid"] for pod in pods}, _manager(scene)
     with _first_of_each_down(scene):
-        if not _until(lambda: _answers(scene), AGAIN):
+        if not until(lambda: _answers(scene), AGAIN):
             return Failed(
                 "the API server was stopped, and no other answers",
                 "halab status --json lists the components; see halab component --help",
@@ -75,7 +70,7 @@ def two_of_each(scene: Scene) -> Result:
         if done.returncode:
             return Failed(f"the API answers, but does not delete a pod: {done.stderr.strip()}", "try again")
         began = time.monotonic()
-        _until(lambda: any(pod["metadata"]["uid"] not in known for pod in scene.pods(f"app={WEB}")), LEASE)
+        until(lambda: any(pod["metadata"]["uid"] not in known for pod in scene.pods(f"app={WEB}")), LEASE)
         replaced = any(pod["metadata"]["uid"] not in known for pod in scene.pods(f"app={WEB}"))
         took, new = time.monotonic() - began, _manager(scene)
     if not replaced:
@@ -120,7 +115,7 @@ def one_may_fail(scene: Scene) -> Result:
     others = [name for name in PORTS if name != leader]
     began = time.monotonic()
     with _stopped(scene, [leader]):
-        if not _until(lambda: bool(_write(scene, others[0], 1)), ELECTION):
+        if not until(lambda: bool(_write(scene, others[0], 1)), ELECTION):
             return Failed(
                 f"{leader} was stopped, and the two others acknowledge nothing for {ELECTION:.0f} s", "etcdctl endpoint status"
             )
@@ -151,7 +146,7 @@ def two_may_not(scene: Scene) -> Result:
     problem = _all_there(scene, written)
     if problem is not None:
         return problem
-    if not _until(lambda: bool(_write(scene, survivor, 1)), ELECTION):
+    if not until(lambda: bool(_write(scene, survivor, 1)), ELECTION):
         return Failed("all three run again, but nothing is acknowledged", "halab image logs etcd-1")
     remembered = "still read (perhaps stale)" if stale == written[key] else "not read"
     return Passed(
@@ -165,7 +160,7 @@ def _first_of_each_down(scene: Scene) -> Iterator[None]:
         with scene.fault("apiserver-down", duration=60), scene.fault("controllers-down", duration=60):
             yield
     finally:
-        _until(lambda: _answers(scene), 20)  # whoever comes next finds the API where it was
+        until(lambda: _answers(scene), 20)  # whoever comes next finds the API where it was
 
 
 def _answers(scene: Scene) -> bool:
@@ -196,15 +191,6 @@ def _manager(scene: Scene) -> str:
     return str(held.get("spec", {}).get("holderIdentity") or "nobody")
 
 
-def _until(done: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
-
-
 def _place(scene: Scene, name: str) -> str:
     return f"{scene.environment['LAB_ADDRESS']}:{PORTS[name]}"
 
@@ -218,7 +204,7 @@ def _call(scene: Scene, name: str, path: str, body: dict[str, object]) -> Answer
 def _settled(scene: Scene) -> Result:
     """``three_members``, with time for an election: members that have just started have no leader yet."""
     if any(_call(scene, name, "/v3/maintenance/status", {}).ok for name in PORTS):
-        _until(lambda: isinstance(three_members(scene), Passed), ELECTION)
+        until(lambda: isinstance(three_members(scene), Passed), ELECTION)
     return three_members(scene)
 
 
@@ -255,7 +241,7 @@ def _all_there(scene: Scene, written: dict[str, str]) -> Failed | None:
     """Every acknowledged value is in every member's own copy, soon."""
     for name in PORTS:
         for key, value in written.items():
-            if not _until(lambda name=name, key=key, value=value: _read(scene, name, key, stale=True) == value, ELECTION):  # type: ignore[misc]
+            if not until(lambda name=name, key=key, value=value: _read(scene, name, key, stale=True) == value, ELECTION):  # type: ignore[misc]
                 return Failed(f"{name} does not have a value that was acknowledged", f"halab image logs {name}")
     return None
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from halab.backends.access import Obj
 from halab.course.requests import fetch
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.vocabulary import learner_lacks, not_ready, trouble_among
 from halab.errors import ImageError
 from halab.images.api import Registries
 from halab.settings import halab_home
@@ -68,7 +70,7 @@ def starts_without_the_first_registry(scene: Scene) -> Result:
         seen = scene.api.wait("pods", decided, 40, selector=f"app={NAME}")
         new = [pod for pod in seen if pod["metadata"]["uid"] not in known]
         if not any(serves(pod) for pod in new):
-            trouble = next((trouble_of(pod) for pod in new if trouble_of(pod)), describe_pods(new))
+            trouble = trouble_among(new) or describe_pods(new)
             return Failed(
                 f"with the first registry down, the new pod does not start: {trouble}",
                 "which mirror is asked when a registry does not answer? halab image registry mirror --help",
@@ -108,15 +110,11 @@ def _pushed(scene: Scene, port: int, tag: str) -> tuple[str, str]:
 
 
 def _two_run(scene: Scene) -> Failed | None:
-    if scene.get("deployments", NAME) is None:
-        return Failed(f"there is no Deployment called {NAME}", "kubectl apply -f deployment.yaml; did it report an error?")
+    if lacks := learner_lacks(scene, ("deployments",), NAME, "deployment.yaml"):
+        return lacks
     pods = scene.pods(f"app={NAME}")
     if len(pods) != WANTED or not all(is_ready(pod) for pod in pods):
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-        return Failed(
-            f"{describe_pods(pods)}; {WANTED} should be ready" + (f". One says: {trouble}" if trouble else ""),
-            "kubectl describe pod",
-        )
+        return not_ready(pods, WANTED, "kubectl describe pod")
     return None
 
 

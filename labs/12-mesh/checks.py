@@ -9,9 +9,10 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+from halab.backends.access import Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many, statuses
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, is_ready
+from halab.course.scene import Scene, is_ready
 
 SHOP, PAY, PLAIN, BANK = (f"{name}.mesh.example" for name in ("shop", "pay", "pay-plain", "bank"))
 REQUESTS, FEW = 400, 60

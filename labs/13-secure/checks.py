@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from halab.aio.portal import portal
+from halab.backends.access import Obj
 from halab.cluster.client.client import Client
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Obj, Scene, describe_pods, is_ready, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready
+from halab.course.vocabulary import trouble_among, until
 
 ROBOT, SECRET, KEY_FILE = "robot", "pay-key", "/etc/pay/key"
 TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -53,12 +55,12 @@ def robot_scales_and_nothing_else(scene: Scene) -> Result:
     image = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "halab-app:2.0"}]}}}}
     with TemporaryDirectory() as folder:
         robot = _client_of(scene, ROBOT, Path(folder))
-        must = {
+        must: dict[str, tuple[str, str, Obj | None]] = {
             "list pods": ("GET", f"{space}/pods", None),
             "get the deployment web": ("GET", web, None),
             "scale web": ("PATCH", f"{web}/scale", replicas),
         }
-        must_not = {
+        must_not: dict[str, tuple[str, str, Obj | None]] = {
             "read secrets": ("GET", f"{space}/secrets", None),
             "delete pods": ("DELETE", f"{space}/pods/{_name_of(scene, 'visitor')}", None),
             "change web's image": ("PATCH", web, image),
@@ -101,20 +103,17 @@ def key_is_a_file_that_follows(scene: Scene) -> Result:
     scene.api.patch("secrets", SECRET, {"stringData": {"key": new}})
     scene.api.patch("pods", name, {"metadata": {"annotations": {"checked": new}}})  # a change has the kubelet look at once
     began = time.monotonic()
-    while (now := _cat(scene, name, KEY_FILE)) != new:
-        if time.monotonic() - began > FOLLOWS_WITHIN:
-            return Failed(
-                f"the Secret was changed; after {FOLLOWS_WITHIN:.0f} s {KEY_FILE} still holds the old key",
-                "a file that is mounted alone (subPath) is a copy made at the start; a mounted directory follows",
-            )
-        time.sleep(0.2)
+    if not until(lambda: _cat(scene, name, KEY_FILE) == new, FOLLOWS_WITHIN):
+        return Failed(
+            f"the Secret was changed; after {FOLLOWS_WITHIN:.0f} s {KEY_FILE} still holds the old key",
+            "a file that is mounted alone (subPath) is a copy made at the start; a mounted directory follows",
+        )
     return Passed(f"the new key was in {KEY_FILE} after {time.monotonic() - began:.1f} s, and {name} was not restarted")
 
 
 def namespace_refuses_privilege(scene: Scene) -> Result:
-    pod = {"metadata": {"name": "intruder"}, "spec": {"containers": [{"name": "c", "image": "halab-app:1.0"}]}}
-    pod["spec"]["containers"][0]["securityContext"] = {"privileged": True}
-    refused = _try_pod(scene, pod)
+    container = {"name": "c", "image": "halab-app:1.0", "securityContext": {"privileged": True}}
+    refused = _try_pod(scene, {"metadata": {"name": "intruder"}, "spec": {"containers": [container]}})
     if not refused:
         return Failed("a privileged pod is accepted", "kubectl describe namespace; which mode refuses, and which only warns?")
     plain = {"metadata": {"name": "plain"}, "spec": {"containers": [{"name": "c", "image": "halab-app:1.0"}]}}
@@ -210,8 +209,9 @@ def _ready(scene: Scene, app: str) -> Obj | Failed:
     pods = scene.pods(f"app={app}")
     if len(pods) == 1 and is_ready(pods[0]):
         return pods[0]
-    trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-    return Failed(f"{app}: {describe_pods(pods)}; one should be ready. {trouble}".strip(), f"kubectl describe deployment {app}")
+    return Failed(
+        f"{app}: {describe_pods(pods)}; one should be ready. {trouble_among(pods)}".strip(), f"kubectl describe deployment {app}"
+    )
 
 
 def _name_of(scene: Scene, app: str) -> str:

@@ -3,9 +3,8 @@
 import re
 import socket
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from string import Template
 
@@ -13,18 +12,17 @@ from halab.backends import beside
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, wait_until_answered
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Scene, describe_pods, is_ready, restarts_of, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, restarts_of, serves
+from halab.course.vocabulary import await_node, trouble_among, until
 from halab.traffic.availability import summarize
 from halab.traffic.meter import Meter
 
 WEST, HOST, RATE = "west", "shop.example", 20.0
 FEW = 20
 ALLOWED = 0.05  # of the requests may fail while the front finds out that a cluster is gone
-START_TIMEOUT, RETURN_TIMEOUT, PATIENCE = 10.0, 20.0, 0.1
-DETECT, STAYS = (
-    3,
-    5.0,
-)  # seconds of silence until the node counts as lost; seconds after that in which the kiosk must not be given up
+START_TIMEOUT, RETURN_TIMEOUT = 10.0, 20.0
+DETECT = 3  # seconds of silence until the node counts as lost
+STAYS = 5.0  # seconds after that in which the kiosk must not be given up
 
 
 def west_serves(scene: Scene) -> Result:
@@ -36,8 +34,7 @@ def west_serves(scene: Scene) -> Result:
         return Failed(f"there is no Deployment called shop in {WEST}", "to which cluster does kubectl talk? See --kubeconfig")
     pods = api.list("pods", "app=shop")
     if not any(serves(pod) for pod in pods):
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-        return Failed(f"{WEST}: {describe_pods(pods)}. {trouble}", "what does the shop take from its surroundings?")
+        return Failed(f"{WEST}: {describe_pods(pods)}. {trouble_among(pods)}", "what does the shop take from its surroundings?")
     answer = fetch(west.ingress(), host=HOST)
     if not answer.ok:
         return Failed(
@@ -81,7 +78,7 @@ def front_fails_over(scene: Scene) -> Result:
                     f"{WEST} was stopped: {seen.sentence()}; in the end users were served by {served or 'nobody'}",
                     "how does the front learn that a cluster is gone, and what does it do with the requests in between?",
                 )
-            returned = _until(lambda: _place(fetch(front)) == WEST, RETURN_TIMEOUT)
+            returned = until(lambda: _place(fetch(front)) == WEST, RETURN_TIMEOUT)
             whole = users.stop()
     if not returned:
         return Failed(f"{WEST} is back, and users are still served by home", "does the health check look at it again?")
@@ -98,13 +95,13 @@ def edge_keeps_serving(scene: Scene) -> Result:
     name, uid, node, crashes = pod["metadata"]["name"], pod["metadata"]["uid"], pod["spec"]["nodeName"], restarts_of(pod)
     kiosk = scene.reach.pod(scene.namespace, name, 80)
     with scene.fault("node-cut-off", node, duration=80, detect=DETECT):
-        scene.api.wait("nodes", lambda nodes: not any(is_ready(n) for n in nodes if n["metadata"]["name"] == node), 25)
+        await_node(scene, node, False, 25)
         local = fetch(kiosk)
         fetch(kiosk, "/break/crash", method="POST")
         again = wait_until_answered(kiosk, 10)
         gone = scene.api.wait("pods", lambda pods: not _kept(pods, uid), STAYS, selector="app=kiosk")
         given_up = not _kept(gone, uid)
-    scene.api.wait("nodes", lambda nodes: all(is_ready(n) for n in nodes if n["metadata"]["name"] == node), 20)
+    await_node(scene, node, True, 20)
     if not local.ok or not again.ok:
         return Failed(
             f"while {node} was cut off, the kiosk answered {local}, and after a crash {again}", "kubectl get pods -o wide"
@@ -141,15 +138,6 @@ def _place(answer: Answer) -> str:
     return answer.headers.get("x-version", "") if answer.ok else ""
 
 
-def _until(true: Callable[[], object], timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(PATIENCE)
-    return True
-
-
 @contextmanager
 def _front(scene: Scene, west: Address) -> Iterator[Address | Failed]:
     """The learner's front, running, as Envoy sees it; or why it does not run."""
@@ -166,8 +154,8 @@ def _front(scene: Scene, west: Address) -> Iterator[Address | Failed]:
     command = [str(beside.envoy()), "--config-yaml", text, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
     envoy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        if _until(lambda: envoy.poll() is not None or fetch(front).status, START_TIMEOUT) and envoy.poll() is None:
-            _until(lambda: fetch(front).ok, 3.0)  # its first round of health checks
+        if until(lambda: envoy.poll() is not None or fetch(front).status, START_TIMEOUT) and envoy.poll() is None:
+            until(lambda: fetch(front).ok, 3.0)  # its first round of health checks
             yield front
         else:
             envoy.kill()

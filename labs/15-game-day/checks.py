@@ -9,7 +9,8 @@ from typing import Any, cast
 from halab.backends.base import Backend
 from halab.course.requests import statuses
 from halab.course.results import Failed, Passed, Result
-from halab.course.scene import Scene, describe_pods, is_ready, serves, trouble_of
+from halab.course.scene import Scene, describe_pods, is_ready, serves
+from halab.course.vocabulary import trouble_among
 from halab.faults import api as faults
 from halab.faults import scenario
 from halab.traffic.availability import longest_outage, summarize
@@ -26,8 +27,9 @@ PLAYED, PASSED_OVER = "game-day", "passed over"
 def fit_for_it(scene: Scene) -> Result:
     pods = scene.pods_of("deployments", "shop")
     if not pods or not all(is_ready(pod) for pod in pods):
-        trouble = next((trouble_of(pod) for pod in pods if trouble_of(pod)), "")
-        return Failed(f"shop: {describe_pods(pods)}; all should be ready. {trouble}".strip(), "kubectl describe deployment shop")
+        return Failed(
+            f"shop: {describe_pods(pods)}; all should be ready. {trouble_among(pods)}".strip(), "kubectl describe deployment shop"
+        )
     places = Counter(pod["spec"]["nodeName"] for pod in pods)
     if len(places) < 2:
         return Failed(

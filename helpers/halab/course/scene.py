@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Objects = list[Obj]
 REDIRECTS = (301, 302, 307, 308)
 ASK_AGAIN = 0.1  # seconds between two requests while waiting for an answer to change
+TOGETHER = 4  # users who ask at the same moment
 Answers = list[Answer]
 Names = list[str]
 
@@ -138,7 +140,8 @@ class Scene:
 
     def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
         """Requests for ``host``, as a browser sends them: one that is sent on from http to https goes there."""
-        return [self._browse(host, path, tls) for _ in range(count)]
+        with ThreadPoolExecutor(min(count, TOGETHER)) as pool:
+            return list(pool.map(lambda _: self._browse(host, path, tls), range(count)))
 
     def _browse(self, host: str, path: str, tls: bool) -> Answer:
         answer = fetch(self.reach.ingress(tls=tls), path, host=host, tls=tls)
