@@ -28,6 +28,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+import recorded
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "notebooks" / "src"
 SOLUTION = re.compile(r"^(?P<indent>[ \t]*)#{1,3} BEGIN SOLUTION.*?^[ \t]*#{1,3} END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL)
@@ -137,8 +139,12 @@ def execute(book: NotebookNode, slug: str) -> NotebookNode:
     open_lab(slug, quiet=True).reset(quiet=True)
 
     NotebookClient(
-        book, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(ROOT / "notebooks" / "solved")}}
+        recorded.asking(book),
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(ROOT / "notebooks" / "solved")}},
     ).execute()
+    recorded.keep(book, slug)
     for cell in book.cells:
         if cell.cell_type != "code":
             continue
@@ -211,7 +217,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("build", "verify"))
     parser.add_argument("numbers", nargs="*", metavar="NN", help="only these (default: all)")
-    parser.add_argument("--run", action="store_true", help="with build: execute the solved notebooks and keep their outputs")
+    parser.add_argument(
+        "--run",
+        action="store_true",
+        help="with build: execute the solved notebooks and keep their outputs (those of the site too)",
+    )
     options = parser.parse_args(arguments)
     sources = [p for p in sorted(SOURCE.glob("[0-9][0-9]_*.py")) if not options.numbers or p.stem[:2] in options.numbers]
     try:

@@ -31,6 +31,15 @@ def _to_its_beginning(name: str) -> None:
     open_lab(name, quiet=True).reset(quiet=True)
 
 
+def _cleared(name: str) -> None:
+    """The lab's objects, containers and clusters are gone; that its tasks were passed stays known."""
+    from halab.course import stage
+    from halab.session import open_lab
+
+    session = open_lab(name, quiet=True)
+    stage.leave(session.definition, session.scene)
+
+
 @click.command()
 @cluster_option
 @json_option
@@ -144,7 +153,7 @@ def course(names: tuple[str, ...], report: Path | None, keep_going: bool, as_jso
     """Run the solved notebooks headless (all, or those of LABs), with progress and a report. Exit status 1 if a cell fails."""
     from halab.course import headless
 
-    done = headless.run(list(names), _to_its_beginning, keep_going=keep_going, quiet=as_json)
+    done = headless.run(list(names), _to_its_beginning, keep_going=keep_going, quiet=as_json, tidy=_cleared)
     document = {"passed": all(row.passed for row in done), "notebooks": [row.document() for row in done]}
     if report:
         report.write_text(json.dumps(document, indent=1) + "\n")

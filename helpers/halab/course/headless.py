@@ -52,8 +52,9 @@ def notebooks(names: list[str]) -> list[Path]:
     return found
 
 
-def run(names: list[str], reset: Reset, *, keep_going: bool, quiet: bool) -> list[Ran]:
-    """Run them one after the other; ``reset`` sets the lab of a notebook back to its beginning."""
+def run(names: list[str], reset: Reset, *, keep_going: bool, quiet: bool, tidy: Reset = lambda _name: None) -> list[Ran]:
+    """Run them one after the other; ``reset`` sets the lab of a notebook back to its beginning, ``tidy`` takes away what a notebook that
+    passed has left. What failed stays, to be looked at."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -66,6 +67,8 @@ def run(names: list[str], reset: Reset, *, keep_going: bool, quiet: bool) -> lis
             task = bar.add_task(book.stem, total=None)
             result = run_one(book, reset, lambda _name, number, total, task=task: bar.update(task, completed=number, total=total))  # type: ignore[misc]
             done.append(result)
+            if result.passed:
+                tidy(book.stem)
             bar.update(task, description=f"{'✔' if result.passed else '✘'} {book.stem}")
             if not (quiet or console.is_terminal):  # a log gets a line a notebook
                 print(result.line(), file=sys.stderr, flush=True)
@@ -113,7 +116,7 @@ def run_one(book: Path, reset: Reset, tick: Tick) -> Ran:
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        lines = str(error).strip().splitlines()
-        return outcome(False, current, lines[-1] if lines else type(error).__name__)
+        said = getattr(error, "evalue", "") or (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        return outcome(False, current, " ".join(said.split()))
     tick("", total, total)
     return outcome(True)

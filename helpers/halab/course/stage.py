@@ -115,7 +115,8 @@ def _enter_given(lab: Lab, scene: Scene, report: Report) -> None:
     if there is not None and there["data"]["lab"] == lab.slug:
         return
     if there is not None:
-        report(f"clearing lab {there['data']['lab']} away")
+        if there["data"]["lab"]:
+            report(f"clearing lab {there['data']['lab']} away")
         clear(scene)
     else:
         before = [
@@ -202,6 +203,17 @@ def reset(lab: Lab, scene: Scene) -> Path | None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     _copy_start(lab, folder)
     return saved
+
+
+def leave(lab: Lab, scene: Scene) -> None:
+    """Nothing of the lab is left on the cluster or beside it, but for the learner's files; the next time its scene is laid anew."""
+    clear(scene)
+    _remove_made(lab, scene)
+    if scene.namespace == lab.namespace:
+        scene.api.delete("namespaces", lab.namespace)
+        scene.api.wait("namespaces", lambda found: all(one["metadata"]["name"] != lab.namespace for one in found), CLEAR_TIMEOUT)
+    else:
+        _mark_given(scene, {"lab": ""})
 
 
 def _remove_made(lab: Lab, scene: Scene) -> None:

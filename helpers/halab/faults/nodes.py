@@ -56,7 +56,7 @@ class NodeFault(Fault):
 
     target = "node"
     cluster_wide = True
-    options = (DETECT,)
+    options: ClassVar[tuple[Option, ...]] = (DETECT,)
 
     def plan(self, place: Place, target: str, options: Options) -> Plan:
         name = node_named(place, self.name, target)["metadata"]["name"]

@@ -11,6 +11,7 @@ from halab.backends.access import Obj
 from halab.cluster.client.clock import seconds_of
 from halab.cluster.supervisor import manage
 from halab.course.requests import fetch_many
+from halab.faults import api as faults
 
 from .conftest import REPLICAS, Shop, ready, restarts, until
 
@@ -74,6 +75,14 @@ def test_a_drained_node_is_left_by_its_pods_and_takes_no_new_ones(shop: Shop) ->
         assert shop.api.get("nodes", node)["spec"]["unschedulable"]
     assert users.availability().ok
     assert "unschedulable" not in shop.api.get("nodes", node)["spec"]
+
+
+def test_a_drain_of_one_namespace_leaves_the_pods_of_others_alone(shop: Shop) -> None:
+    node, _ = busiest(shop)
+    before = {pod["metadata"]["name"] for pod in shop.pods()}
+    with faults.inject(shop.backend, "node-drained", node, namespace="kube-system", pods="own"):
+        assert shop.api.get("nodes", node)["spec"]["unschedulable"]
+        assert {pod["metadata"]["name"] for pod in shop.pods()} == before
 
 
 def test_users_do_not_notice_that_the_api_server_is_down(shop: Shop) -> None:
