@@ -17,7 +17,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from halab.backends import preflight
+from halab import backends
+from halab.backends import choice, preflight, rights
+from halab.backends.access import Api
 from halab.backends.findings import Finding, Level
 from halab.cluster.supervisor import manage
 from halab.errors import HalabError
@@ -168,6 +170,32 @@ def _clusters() -> Iterator[Finding]:
         )
 
 
+def _other_clusters() -> Iterator[Finding]:
+    """kind's and somebody's: whether they answer, and whether one may do there what the labs need."""
+    for name in choice.names():
+        known = choice.read(name)
+        if known is None:
+            continue
+        cluster = backends.make(name, known.backend)
+        try:
+            found = cluster.summary()
+            lacks = rights.lacking(Api(cluster.kubeconfig()), cluster.namespace("")) if known.backend == choice.EXISTING else []
+        except HalabError as error:
+            yield Finding(f"cluster {name}", "warn", error.fact, error.remedy)
+            continue
+        except (OSError, TimeoutError) as error:
+            yield Finding(
+                f"cluster {name}", "warn", f"does not answer ({error or type(error).__name__})", "halab up names what it tries"
+            )
+            continue
+        level: Level = "ok" if found.state == "running" and not lacks else "warn"
+        remedy = "" if level == "ok" else f"halab up --name {name}"
+        if lacks:
+            remedy = rights.remedy(cluster.namespace(""))
+        fact = f"{known.backend}, {found.state}" + (f"; you may not: {'; '.join(lacks)}" if lacks else "")
+        yield Finding(f"cluster {name}", level, fact, remedy)
+
+
 PROBES: tuple[Callable[[], Iterator[Finding]], ...] = (
     _system,
     _resources,
@@ -178,4 +206,5 @@ PROBES: tuple[Callable[[], Iterator[Finding]], ...] = (
     _envoy,
     _docker,
     _clusters,
+    _other_clusters,
 )

@@ -18,13 +18,12 @@ from typing import Any
 
 import yaml
 
-from halab.backends import choice, gateway, provided
+from halab.backends import choice, gateway, provided, rights
 from halab.backends.access import ApiError
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
 from halab.backends.remote import Remote
 from halab.backends.remote_controls import SharedControls
-from halab.backends.rights import lacking
 from halab.cluster.client import kubeconfig, kubeconfig_files
 from halab.cluster.supervisor.files import private_directory, write_private
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
@@ -61,11 +60,10 @@ class Existing(Remote):
             self.choice = replace(self.choice, options=self.choice.options | {"namespace": default_namespace()})
         self._own_namespace(report)
         choice.write(self.name, self.choice)
-        missing = lacking(self.api(), self.namespace(""))
+        missing = rights.lacking(self.api(), self.namespace(""))
         if missing:
             fact = f"you may not: {'; '.join(missing)}"
-            remedy = f"give its administrator this, to apply: halab role --namespace {self.namespace('')}"
-            raise ClusterError(f"namespace {self.namespace('')}", fact, remedy)
+            raise ClusterError(f"namespace {self.namespace('')}", fact, rights.remedy(self.namespace("")))
         if self.choice.options.get("gateway") and not self.choice.made.get("gateway"):
             gateway.install(self.kubeconfig(), self._load, report)
             self.choice = replace(self.choice, made=self.choice.made | {"gateway": True})
@@ -132,8 +130,8 @@ class Existing(Remote):
         try:
             made = self.api().create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
         except ApiError as error:
-            remedy = f"ask its administrator for it: halab role --namespace {name}"
-            raise ClusterError(f"namespace {name}", f"does not exist and may not be created ({error})", remedy) from error
+            fact = f"does not exist, and you may not: create namespaces ({error})"
+            raise ClusterError(f"namespace {name}", fact, rights.remedy(name)) from error
         self.choice = replace(self.choice, made=self.choice.made | {"namespace": name, "uid": made["metadata"]["uid"]})
 
     def down(self, *, purge: bool) -> bool:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 
 from halab.aio.portal import portal
 from halab.backends.access import Api
 
+Right = tuple[str, str, str]  # verb, group, resource with its subresource after a slash
 FILE = Path(__file__).parent / "manifests" / "learner-role.yaml"
+RULES = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+AT_ONCE = 16  # questions under way
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -19,8 +25,13 @@ def manifests(namespace: str, user: str = "learner") -> str:
     return FILE.read_text().replace("NAMESPACE", namespace).replace("LEARNER", user)
 
 
-def wanted() -> list[tuple[str, str, str]]:
-    """(verb, group, resource) of the Role, resources with their subresource after a slash."""
+def remedy(namespace: str) -> str:
+    """What to do about a right that is missing: whom to give which file."""
+    return f"give its administrator this Role, to apply: halab role --namespace {namespace} (made from {FILE})"
+
+
+def wanted() -> list[Right]:
+    """What the Role grants."""
     role: dict[str, Any] = next(doc for doc in yaml.safe_load_all(FILE.read_text()) if doc["kind"] == "Role")
     return [
         (verb, group, resource)
@@ -32,32 +43,57 @@ def wanted() -> list[tuple[str, str, str]]:
 
 
 def lacking(api: Api, namespace: str) -> list[str]:
-    """The rights of the Role that this user does not have, in words: ``create deployments.apps``."""
-    questions = sorted(
-        {
-            (("create" if "create" in verb else verb), group, resource)
-            for verb, group, resource in wanted()
-            if verb in ("create", "get", "watch")
+    """The rights of the Role that this user does not have, in words: ``create, delete deployments.apps``; verbs and resources as RBAC names them.
+
+    One question gives all that the rules grant; what they do not show is asked for by itself, since not every cluster decides by rules alone.
+    """
+    return in_words(portal.run(_lacking(api, namespace), 30))
+
+
+async def _lacking(api: Api, namespace: str) -> list[Right]:
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
+    status, _, answer = await api.client.request("POST", RULES, body=body)
+    rules = (orjson.loads(answer).get("status") or {}).get("resourceRules") or [] if status < 400 else []
+    open_questions = [right for right in wanted() if not granted(rules, right)]
+    few = asyncio.Semaphore(AT_ONCE)
+
+    async def denied(right: Right) -> bool:
+        verb, group, resource = right
+        name, _, sub = resource.partition("/")
+        asked = {"namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": sub}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
         }
+        async with few:
+            status, _, answer = await api.client.request("POST", REVIEW, body=review)
+        return status < 400 and not orjson.loads(answer)["status"].get("allowed")  # who may not ask finds out by trying
+
+    answers = await asyncio.gather(*(denied(right) for right in open_questions))
+    return [right for right, no in zip(open_questions, answers, strict=True) if no]
+
+
+def granted(rules: Iterable[dict[str, Any]], right: Right) -> bool:
+    """Whether one of a SelfSubjectRulesReview's rules covers it."""
+    verb, group, resource = right
+    _, slash, sub = resource.partition("/")
+    names = {"*", resource} | ({f"*/{sub}"} if slash else set())
+    return any(
+        not rule.get("resourceNames")
+        and {"*", verb} & set(rule.get("verbs") or ())
+        and {"*", group} & set(rule.get("apiGroups") or ())
+        and names & set(rule.get("resources") or ())
+        for rule in rules
     )
 
-    async def ask() -> list[str]:
-        import asyncio
 
-        import orjson
-
-        async def one(verb: str, group: str, resource: str) -> str:
-            name, _, sub = resource.partition("/")
-            attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": sub}
-            body = {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": attributes},
-            }
-            status, _, answer = await api.client.request("POST", REVIEW, body=orjson.dumps(body))
-            allowed = status >= 400 or orjson.loads(answer)["status"].get("allowed")  # who cannot ask finds out by trying
-            return "" if allowed else f"{verb} {resource}{'.' + group if group else ''}"
-
-        return [answer for answer in await asyncio.gather(*(one(*question) for question in questions)) if answer]
-
-    return portal.run(ask(), 30)
+def in_words(rights: Iterable[Right]) -> list[str]:
+    """Grouped, so that a person can read it: ``get, list pods, services``."""
+    verbs: dict[str, list[str]] = {}
+    for verb, group, resource in rights:
+        verbs.setdefault(f"{resource}.{group}" if group else resource, []).append(verb)
+    together: dict[tuple[str, ...], list[str]] = {}
+    for resource, some in verbs.items():
+        together.setdefault(tuple(sorted(set(some))), []).append(resource)
+    return [f"{', '.join(some)} {', '.join(resources)}" for some, resources in together.items()]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +15,9 @@ from halab.cli.output import emit, progress, say
 from halab.cluster.supervisor import layout, manage
 from halab.errors import ClusterError, UsageError
 from halab.settings import ClusterConfig
+
+if TYPE_CHECKING:
+    from halab.backends.base import Backend
 
 name_option = click.option("--name", default="default", envvar="HALAB_CLUSTER", show_default=True, help="Which cluster.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
@@ -169,15 +171,17 @@ def status(name: str, as_json: bool) -> None:
 @name_option
 def kubeconfig(name: str) -> None:
     """Print the path of the cluster's kubeconfig."""
-    click.echo(_other_kubeconfig(name) or _config(name).kubeconfig)
+    click.echo(_other(name).kubeconfig() if choice.read(name) else _config(name).kubeconfig)
 
 
 @click.command()
 @name_option
 def env(name: str) -> None:
     """Print shell exports: eval "$(halab env)"."""
-    if other := _other_kubeconfig(name):
-        click.echo(f"export KUBECONFIG={shlex.quote(str(other))}")
+    if known := choice.read(name):
+        click.echo(f"export KUBECONFIG={shlex.quote(str(_other(name).kubeconfig()))}")
+        if known.options.get("ingress") or known.made.get("ports"):  # else it is reached by a way that ends with this command
+            click.echo("export HALAB_INGRESS={}:{}".format(*_other(name).ingress()))
         return
     config = _config(name)
     click.echo(f"export KUBECONFIG={shlex.quote(str(config.kubeconfig))}")
@@ -194,12 +198,10 @@ def role(namespace: str, user: str) -> None:
     click.echo(rights.manifests(namespace, user), nl=False)
 
 
-def _other_kubeconfig(name: str) -> Path | None:
-    if choice.read(name) is None:
-        return None
+def _other(name: str) -> Backend:
     from halab import backends
 
-    return backends.connect(name).kubeconfig()
+    return backends.connect(name)
 
 
 def _config(name: str) -> ClusterConfig:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click
 
+from halab import backends
+from halab.backends import choice
+from halab.backends.embedded import Embedded
 from halab.cli import leftovers
 from halab.cli.cluster import name_option
 from halab.cli.output import progress, say
-from halab.cluster.supervisor import manage
 from halab.course.catalog import course_root
 from halab.errors import MachineError
 
@@ -32,15 +34,15 @@ def lab(name: str, port: int | None, ip: str, no_browser: bool) -> None:
     """Bring the cluster up and open JupyterLab on the course. Ctrl-C ends JupyterLab; the cluster stays (halab down stops it)."""
     root = course_root()
     chosen = _free_port(ip, port)
-    fresh = manage.status(name).state in ("absent", "stopped")
+    backend = backends.connect(name)
+    fresh = isinstance(backend, Embedded) and backend.summary().state in ("absent", "stopped")
     with progress() as shown:
-        status = manage.up(name, report=shown.step)
-    assert status.config is not None
-    leftovers.heal_embedded(name, fresh=fresh)
-    ready = sum(node.ready for node in status.nodes)
-    say(f"cluster {name} is up with {ready} nodes; it keeps running after JupyterLab, until: halab down")
+        found = backend.up(shown.step)
+    leftovers.heal(backend, fresh=fresh)
+    lasts = "it is somebody's, and goes on" if found.backend == choice.EXISTING else "it keeps running, until: halab down"
+    say(f"cluster {name} ({found.backend}) is up with {found.nodes} nodes; after JupyterLab {lasts}")
     environment = os.environ | {
-        "KUBECONFIG": str(status.config.kubeconfig),
+        "KUBECONFIG": str(backend.kubeconfig()),
         "HALAB_CLUSTER": name,
         # so that `!halab` and `!kubectl` in a notebook are these
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
