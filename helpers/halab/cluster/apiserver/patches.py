@@ -11,7 +11,7 @@ from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.options import WriteOptions
 from halab.cluster.apiserver.request import Request
 from halab.cluster.kube import decode as decoding
-from halab.cluster.kube import status
+from halab.cluster.kube import exact, status
 from halab.cluster.kube.apply import server_side_apply
 from halab.cluster.kube.gotext import to_json
 from halab.cluster.kube.kinds import Kind
@@ -113,7 +113,7 @@ def _repeated(raw: bytes, value: Any, kind_of_patch: str, options: WriteOptions)
     if options.field_validation == "Ignore" or _keys(value) >= raw.count(b'":'):
         return []
     prefix = "json patch " if kind_of_patch == JSON else ""
-    return [f"{prefix}{fault}" for fault in exact.repeated(exact.parse_json(raw))]
+    return [f"{prefix}{fault}" for fault in exact.repeated(parse_json(raw))]
 
 
 def _keys(value: Any) -> int:
@@ -124,7 +124,7 @@ def _keys(value: Any) -> int:
 
 def _check_applied(request: Request, options: WriteOptions) -> None:
     """Strict validation of an apply comes after the apply itself, and looks for repeated keys alone."""
-    if options.field_validation == "Strict" and (faults := exact.parse_yaml(request.body).faults):
+    if options.field_validation == "Strict" and (faults := parse_yaml(request.body).faults):
         raise status.bad_request(f"error strict decoding YAML: error converting YAML to JSON: {faults[0]}")
 
 
