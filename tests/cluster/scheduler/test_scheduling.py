@@ -126,6 +126,12 @@ async def test_a_pod_is_bound_and_told_so_within_milliseconds(desk: Desk) -> Non
     assert event["reportingComponent"] == "default-scheduler"
 
 
+async def test_a_claim_that_does_not_exist_is_told_in_the_words_of_the_plugin_that_was_not_asked(desk: Desk) -> None:
+    await desk.node("a")
+    await desk.pod("lost", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "nope"}}])
+    assert await desk.message("lost") == '0/1 nodes are available: persistentvolumeclaim "nope" not found. not found'
+
+
 async def test_a_pod_that_fits_nowhere_waits_for_the_event_that_helps(desk: Desk) -> None:
     await desk.node("a")
     await desk.pod("picky", nodeSelector={"disk": "ssd"})

@@ -14,6 +14,9 @@ from halab.cluster.node.storage import excess, limited
 NODE = {"cpu": "2", "memory": "1Gi", "ephemeral-storage": "10Gi", "pods": "3"}
 
 
+HDD = {"metadata": {"name": "node-1", "labels": {"disk": "hdd"}}}
+
+
 def container(name: str = "main", **requested: str) -> dict[str, Any]:
     return {"name": name, "resources": {"requests": requested}}
 
@@ -31,7 +34,7 @@ def test_a_pod_asks_for_its_largest_moment() -> None:
 
 
 def test_a_pod_that_fits_is_taken() -> None:
-    assert refusal(pod(container(cpu="1500m")), [pod(container(cpu="500m"))], NODE, {}) is None
+    assert refusal(pod(container(cpu="1500m")), [pod(container(cpu="500m"))], NODE, HDD) is None
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,37 @@ def test_a_pod_that_fits_is_taken() -> None:
 def test_a_pod_that_does_not_fit_is_refused_with_numbers(
     of: dict[str, Any], others: list[Any], expected: tuple[str, str]
 ) -> None:
-    assert refusal(of, others, NODE, {"disk": "hdd"}) == expected
+    assert refusal(of, others, NODE, HDD) == expected
+
+
+def _refused(of: dict[str, Any], *others: Any, **node_spec: Any) -> str:
+    found = refusal(of, others, NODE, HDD | {"spec": node_spec})
+    return "" if found is None else f"{found[0]}: {found[1].removeprefix('Pod was rejected: ')}"
+
+
+def test_a_pod_that_names_its_node_must_fit_its_affinity_ports_and_taints() -> None:
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    assert _refused(pod(affinity={"nodeAffinity": required})) == (
+        "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+    )
+    port = pod(container() | {"ports": [{"containerPort": 80, "hostPort": 8080}]})
+    assert _refused(port, port) == (
+        "NodePorts: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+    )
+    assert _refused(port) == ""
+    taint = {"key": "k", "effect": "NoExecute"}
+    assert _refused(pod(), taints=[taint]) == (
+        "TaintToleration: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
+    )
+    assert _refused(pod(), taints=[taint | {"effect": "NoSchedule"}]) == ""
+
+
+def test_a_pod_for_another_operating_system_is_refused() -> None:
+    assert _refused(pod(os={"name": "windows"})) == (
+        "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"
+    )
+    assert _refused(pod(nodeSelector={"kubernetes.io/os": "windows"})).startswith("PodOSSelectorNodeLabelDoesNotMatch: ")
 
 
 def test_a_volume_beyond_its_limit_is_named(tmp_path: Path) -> None:

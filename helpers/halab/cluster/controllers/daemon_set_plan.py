@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from halab.cluster.controllers.deployment_sizes import scaled
-from halab.cluster.controllers.node_fit import may_stand, untolerated
 from halab.cluster.controllers.pods import from_template, is_available, is_deleting, is_ready, phase
 from halab.cluster.controllers.revisions import POD_HASH
 from halab.cluster.kube.kinds import DAEMON_SETS
+from halab.cluster.kube.node_fit import may_stand, untolerated
 from halab.cluster.kube.types import Obj
 
 GENERATION_LABEL, GENERATION_ANNOTATION = "pod-template-generation", "deprecated.daemonset.template.generation"

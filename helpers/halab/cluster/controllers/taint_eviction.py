@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from halab.cluster.client import Key, seconds_of
 from halab.cluster.controllers.base import Controller
-from halab.cluster.controllers.node_fit import tolerates
 from halab.cluster.controllers.pod_gc import disruption_condition
 from halab.cluster.controllers.pods import is_deleting, is_finished
 from halab.cluster.kube.kinds import NODES, PODS
+from halab.cluster.kube.node_fit import tolerates
 from halab.cluster.kube.types import Obj
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from halab.cluster.kube.node_fit import may_stand, untolerated
 from halab.cluster.kube.quantity import parse
 from halab.cluster.kube.types import Obj
 
 REJECTED = "Pod was rejected: "
+OS_LABEL, ANY_ADDRESS = "kubernetes.io/os", "0.0.0.0"
 COUNTED = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -29,7 +31,7 @@ def requests(pod: Obj) -> dict[str, Decimal]:
         beside = Decimal(0)
         peak = Decimal(0)
         for init in spec.get("initContainers") or ():
-            if init.get("restartPolicy") == "Always":
+            if is_sidecar(init):
                 beside += of(init, name)
                 peak = max(peak, beside)
             else:
@@ -44,12 +46,56 @@ def _shown(name: str, value: Decimal) -> str:
     return str(int(value * 1000)) if name == "cpu" else str(int(value))
 
 
-def refusal(pod: Obj, others: Iterable[Obj], allocatable: dict[str, str], labels: dict[str, str]) -> tuple[str, str] | None:
-    """(reason, message) if the pod cannot run on this node beside ``others``; None if it can."""
+def _predicate(name: str, text: str) -> tuple[str, str]:
+    return name, f"{REJECTED}Predicate {name} failed: {text}"
+
+
+def _ports(pod: Obj) -> set[tuple[str, str, int]]:
+    """(address, protocol, port) of every host port, of sidecars too."""
+    containers = [*pod["spec"]["containers"], *(each for each in pod["spec"].get("initContainers") or () if is_sidecar(each))]
+    return {
+        (port.get("hostIP") or ANY_ADDRESS, port.get("protocol") or "TCP", int(port["hostPort"]))
+        for container in containers
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    }
+
+
+def is_sidecar(init: Obj) -> bool:
+    return bool(init.get("restartPolicy") == "Always")
+
+
+def _conflict(mine: set[tuple[str, str, int]], taken: set[tuple[str, str, int]]) -> bool:
+    return any(
+        (protocol, port) == (their_protocol, their_port) and (address == theirs or ANY_ADDRESS in (address, theirs))
+        for address, protocol, port in mine
+        for theirs, their_protocol, their_port in taken
+    )
+
+
+def refusal(pod: Obj, others: Iterable[Obj], allocatable: dict[str, str], node: Obj) -> tuple[str, str] | None:
+    """(reason, message) if the pod cannot run on this ``node`` beside ``others``; None if it can."""
+    spec = pod["spec"]
+    labels = node["metadata"].get("labels") or {}
+    if (wanted := (spec.get("nodeSelector") or {}).get(OS_LABEL)) and wanted != labels.get(OS_LABEL):
+        text = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
+        return "PodOSSelectorNodeLabelDoesNotMatch", REJECTED + text
+    if (spec.get("os") or {}).get("name") not in (None, "linux"):
+        return "PodOSNotSupported", f"{REJECTED}Failed to admit pod as the OS field doesn't match node OS"
     present = list(others)
-    selector = pod["spec"].get("nodeSelector") or {}
-    if any(labels.get(key) != value for key, value in selector.items()):
-        return "NodeAffinity", f"{REJECTED}Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+    if (short := _short_of(pod, present, allocatable)) is not None:
+        return short
+    if not may_stand(spec, node):
+        return _predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector")
+    if _conflict(_ports(pod), {port for other in present for port in _ports(other)}):
+        return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    if untolerated((node.get("spec") or {}).get("taints") or (), spec.get("tolerations") or (), ["NoExecute"]):
+        return _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    return None
+
+
+def _short_of(pod: Obj, present: list[Obj], allocatable: dict[str, str]) -> tuple[str, str] | None:
+    """What the node has too little of."""
     limit = int(allocatable.get("pods", "110"))
     if len(present) + 1 > limit:
         return (

@@ -19,6 +19,7 @@ from .runtime import Container, StartFailed
 Result = Literal["success", "failure", "warning", "unknown"]
 MAX_BODY = 10 * 1024  # of a failed answer shown in an event
 USER_AGENT = "kube-probe/1.34"
+BAD_STATUS = "HTTP probe failed with statuscode: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ async def http(target: Target, call: HttpCall, timeout: float) -> Outcome:
         return Outcome("failure", f'Get "{call.url}": {dial_error(error, call.host, call.port)}')
     if 200 <= code < 400:
         return Outcome("success", body)
-    return Outcome("failure", f"HTTP probe failed with statuscode: {code}")
+    return Outcome("failure", f"{BAD_STATUS}{code}")
 
 
 def _redirected(call: HttpCall, location: str) -> HttpCall:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -66,9 +65,6 @@ def service_variables(services: Iterable[Obj], namespace: str, *, links: bool) -
     return variables
 
 
-_NAME = re.compile(r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")
-
-
 def text_of(data: str) -> str:
     """The text of a Secret's value."""
     return base64.b64decode(data).decode(errors="surrogateescape")
@@ -89,9 +85,7 @@ async def build(
     result: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         for key, value in (await _from_source(source, namespace, lookup)).items():
-            name = source.get("prefix", "") + key
-            if _NAME.match(name):
-                result[name] = value
+            result[source.get("prefix", "") + key] = value
     service_vars = service_variables(services, namespace, links=pod["spec"].get("enableServiceLinks", True))
     known: dict[str, str] = dict(result)
     for variable in container.get("env") or ():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import clockfile
 from .hostports import HostPorts
-from .hosts import domain_name_of, hostname_of, resolver
+from .hosts import domain_name_of, hostname_of, hostname_problem, resolver
 from .node import private_localhost
 from .projection import VolumeError, references
 from .runtime import PodSandbox
@@ -30,19 +30,18 @@ class Ground:
         self._delay = VOLUME_RETRY[0]
 
     async def prepare(self) -> bool:
-        """Volumes and sandbox. False if a volume cannot be had yet; the worker is woken when to try again."""
+        """Volumes and sandbox. False if they cannot be had yet; the worker is woken when to try again."""
         worker, node = self.worker, self.worker.node
         volumes = worker.volumes
+        if self.sandbox is None and (problem := hostname_problem(worker.pod)):
+            return self._later("FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
         try:
             if self.sandbox is None:
                 self.sandbox = self._new_sandbox()
             first = not volumes.paths and worker.pod["spec"].get("volumes")
             await volumes.set_up(worker.context)
         except VolumeError as error:
-            worker.event("Warning", "FailedMount", str(error))
-            worker.wake_in(self._delay)
-            self._delay = min(self._delay * 2, VOLUME_RETRY[1])
-            return False
+            return self._later("FailedMount", str(error))
         if first:
             for kind, name in references(worker.pod):
                 node.watch_object(kind, worker.namespace, name, worker.source_changed)
@@ -59,6 +58,12 @@ class Ground:
             worker.record.sandbox_ready = True
             worker.publish()
         return True
+
+    def _later(self, reason: str, message: str) -> bool:
+        self.worker.event("Warning", reason, message)
+        self.worker.wake_in(self._delay)
+        self._delay = min(self._delay * 2, VOLUME_RETRY[1])
+        return False
 
     def _new_sandbox(self) -> PodSandbox:
         pod, node, record = self.worker.pod, self.worker.node, self.worker.record

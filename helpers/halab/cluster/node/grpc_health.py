@@ -14,6 +14,7 @@ from .checks import Outcome, Target
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
 ACK, END_STREAM, END_HEADERS, PADDED = 1, 1, 4, 8
+RECONNECT_SECONDS = 1.0  # gRPC's first back-off
 STATUSES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
@@ -80,20 +81,23 @@ async def check(target: Target, port: int, service: str, timeout: float) -> Outc
     failed = 'service unhealthy (responded with "%s")'
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(target.address, target.real_port(port))
-            try:
-                answer = await _ask(reader, writer, address, service)
-            finally:
-                writer.transport.abort()
+            while True:  # a gRPC client goes on trying to connect for as long as it has time
+                try:
+                    reader, writer = await asyncio.open_connection(target.address, target.real_port(port))
+                    try:
+                        answer = await _ask(reader, writer, address, service)
+                    finally:
+                        writer.transport.abort()
+                    break
+                except (OSError, asyncio.IncompleteReadError):
+                    await asyncio.sleep(RECONNECT_SECONDS)
     except TimeoutError:
         return Outcome(
             "failure", f'timeout: failed to connect service "{address}" within {int(timeout)}s: context deadline exceeded'
         )
-    except (OSError, asyncio.IncompleteReadError):
-        return Outcome("failure", f'failed to connect service "{address}": connection refused')
     status = serving_status(answer) if answer is not None else None
     if status is None:
-        return Outcome("failure", "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)")
+        return Outcome("failure", "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ")
     if status != 1:
         return Outcome("failure", failed % STATUSES.get(status, str(status)))
     return Outcome("success", "service healthy")

@@ -7,6 +7,13 @@ from halab.sandbox import Dns
 
 DOMAIN = "cluster.local"
 HOSTNAME_BYTES = 63
+FQDN_BYTES = 64
+
+
+def short_hostname(pod: Obj) -> str:
+    """The pod's own host name, without a domain."""
+    name: str = pod["spec"].get("hostname") or pod["metadata"]["name"]
+    return name[:HOSTNAME_BYTES].rstrip("-.")
 
 
 def hostname_of(pod: Obj, node_name: str) -> str:
@@ -16,21 +23,32 @@ def hostname_of(pod: Obj, node_name: str) -> str:
         return str(spec["hostnameOverride"])
     if spec.get("hostNetwork"):
         return node_name
-    name: str = spec.get("hostname") or pod["metadata"]["name"]
-    return name[:HOSTNAME_BYTES].rstrip("-.")
+    return (spec.get("setHostnameAsFQDN") and domain_name_of(pod)) or short_hostname(pod)
 
 
 def domain_name_of(pod: Obj) -> str:
     """The full name, if the pod has a subdomain, else the empty string."""
     subdomain = pod["spec"].get("subdomain")
-    return f"{hostname_of(pod, '')}.{subdomain}.{pod['metadata']['namespace']}.svc.{DOMAIN}" if subdomain else ""
+    return f"{short_hostname(pod)}.{subdomain}.{pod['metadata']['namespace']}.svc.{DOMAIN}" if subdomain else ""
+
+
+def hostname_problem(pod: Obj) -> str:
+    """Why the pod's sandbox cannot have its hostname, or the empty string: the kernel takes 64 characters."""
+    full = domain_name_of(pod)
+    if not pod["spec"].get("setHostnameAsFQDN") or len(full) <= FQDN_BYTES:
+        return ""
+    return (
+        f"failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long "
+        f"({FQDN_BYTES} characters is the max, {len(full)} characters requested)"
+    )
 
 
 def hosts_file(pod: Obj, address: str, node_name: str) -> str:
     """/etc/hosts as kubelet writes it."""
-    hostname, full = hostname_of(pod, node_name), domain_name_of(pod)
+    on_host = bool(pod["spec"].get("hostNetwork"))
+    hostname, full = node_name if on_host else short_hostname(pod), "" if on_host else domain_name_of(pod)
     lines = [
-        "# Kubernetes-managed hosts file.",
+        "# Kubernetes-managed hosts file (host network)." if on_host else "# Kubernetes-managed hosts file.",
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
         "fe00::0\tip6-localnet",

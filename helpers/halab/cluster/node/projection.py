@@ -53,7 +53,7 @@ def _picked(data: dict[str, bytes], source: Obj, default_mode: int, kind: str, n
         if item["key"] not in data:
             if source.get("optional"):
                 continue
-            raise VolumeError(f"references non-existent {kind} key: {item['key']}")
+            raise VolumeError(f"{kind} key: {item['key']}")
         found[item["path"]] = File(data[item["key"]], item.get("mode", default_mode))
     return found
 
@@ -67,7 +67,7 @@ async def _config_map(context: Context, lookup: Source, source: Obj, mode: int) 
         raise VolumeError(f'configmap "{name}" not found')
     data = {key: value.encode(errors="surrogateescape") for key, value in (found.get("data") or {}).items()}
     data |= {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
-    return _picked(data, source, mode, "config", namespace, name)
+    return _picked(data, source, mode, "configmap references non-existent config", namespace, name)
 
 
 async def _secret(context: Context, lookup: Source, source: Obj, mode: int) -> dict[str, File]:
@@ -78,7 +78,7 @@ async def _secret(context: Context, lookup: Source, source: Obj, mode: int) -> d
             return {}
         raise VolumeError(f'secret "{name}" not found')
     data = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
-    return _picked(data, source, mode, "secret", namespace, name)
+    return _picked(data, source, mode, "references non-existent secret", namespace, name)
 
 
 def _downward(context: Context, source: Obj, mode: int) -> dict[str, File]:
@@ -114,20 +114,31 @@ async def files_of(context: Context, lookup: Source, volume: Obj) -> Files:
     projected = volume["projected"]
     mode = projected.get("defaultMode", 0o644)
     result = Files({})
+    errors: list[str] = []
     for source in projected.get("sources") or ():
-        if part := source.get("configMap"):
-            result.files |= await _config_map(context, lookup, part, mode)
-        elif part := source.get("secret"):
-            result.files |= await _secret(context, lookup, part, mode)
-        elif "downwardAPI" in source:
-            result.files |= _downward(context, source["downwardAPI"] or {}, mode)
-        elif part := source.get("serviceAccountToken"):
-            seconds = int(part.get("expirationSeconds", 3600))
-            token, expires = await lookup.token(context.pod, part.get("audience", ""), seconds)
-            result.files[part["path"]] = File(token.encode(), mode)
-            refresh = time.time() + (expires - time.time()) * REFRESH
-            result.refresh_at = min(result.refresh_at or refresh, refresh)
+        try:
+            await _project(result, context, lookup, source, mode)
+        except VolumeError as error:
+            errors.append(str(error))
+    if errors:
+        raise VolumeError(errors[0] if len(errors) == 1 else f"[{', '.join(dict.fromkeys(errors))}]")
     return result
+
+
+async def _project(result: Files, context: Context, lookup: Source, source: Obj, mode: int) -> None:
+    """Add the files of one source of a projected volume."""
+    if part := source.get("configMap"):
+        result.files |= await _config_map(context, lookup, part, mode)
+    elif part := source.get("secret"):
+        result.files |= await _secret(context, lookup, part, mode)
+    elif "downwardAPI" in source:
+        result.files |= _downward(context, source["downwardAPI"] or {}, mode)
+    elif part := source.get("serviceAccountToken"):
+        seconds = int(part.get("expirationSeconds", 3600))
+        token, expires = await lookup.token(context.pod, part.get("audience", ""), seconds)
+        result.files[part["path"]] = File(token.encode(), mode)
+        refresh = time.time() + (expires - time.time()) * REFRESH
+        result.refresh_at = min(result.refresh_at or refresh, refresh)
 
 
 def references(pod: Obj) -> set[tuple[str, str]]:

@@ -42,6 +42,16 @@ def go_seconds(seconds: float) -> str:
     return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
+def format_problem(name: str) -> str:
+    """Why ``name`` is no image reference, in the words of the library that containerd and kubelet use."""
+    first, slash, rest = name.partition("/")
+    host = bool(slash) and (any(mark in first for mark in ".:") or first == "localhost" or first != first.lower())
+    remainder = rest if host else name if slash else f"library/{name}"
+    repository = remainder.partition(":")[0]
+    plain = "invalid reference format"
+    return plain if repository == repository.lower() else f"{plain}: repository name ({repository}) must be lowercase"
+
+
 class Puller:
     """Shared by the pods of a node."""
 
@@ -63,7 +73,7 @@ class Puller:
         except ImageError as caught:
             error = caught
         if error is not None and "invalid reference format" in str(error):
-            message = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": invalid reference format'
+            message = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": {format_problem(name)}'
             event("Warning", "InspectFailed", message)
             raise PullFailed("InvalidImageName", message, 10.0)
         if policy == "Never" and found is None:

@@ -203,13 +203,14 @@ class Starter:
         if not handler or run is None:
             return
         worker = self.worker
-        hook = asyncio.create_task(hooks.run(handler, container, run.handle, worker.node.target(worker.record.address)))
+        target = worker.node.target(worker.record.address)
+        hook = asyncio.create_task(hooks.run(handler, container, run.handle, target, worker.full_name))
         try:
             await hook
-        except hooks.HookFailed:
+        except hooks.HookFailed as error:
             worker.event("Warning", "FailedPostStartHook", "PostStartHook failed", record)
             await worker.stopper.stop(record, "FailedPostStartHook", "")
-            record.waiting = ("PostStartHookError", "PostStartHook failed")
+            record.waiting = ("PostStartHookError", str(error))
         finally:
             if not hook.done():
                 hook.cancel()

@@ -14,6 +14,8 @@ from halab.cluster.kube.types import Obj
 from .plan import should_restart
 from .records import PodRecord, Record, Role, Run, specs_of
 
+LOST_CODE = 137
+LOST_MESSAGE = "The container could not be located when the pod was terminated"
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
@@ -246,6 +248,38 @@ def pod_status(
         status["reason"], status["message"] = verdict
     if quality := (pod.get("status") or {}).get("qosClass"):
         status["qosClass"] = quality
+    return status
+
+
+def _evidence(status: Obj) -> bool:
+    """Whether a container has ever run or ended."""
+    return "waiting" not in status["state"] or "terminated" in (status.get("lastState") or {})
+
+
+def _has_initialized(pod: Obj, status: Obj) -> bool:
+    if not pod["spec"].get("initContainers") or any(_evidence(each) for each in status["containerStatuses"]):
+        return True
+    last, spec = status["initContainerStatuses"][-1], pod["spec"]["initContainers"][-1]
+    if spec.get("restartPolicy") == "Always":
+        return bool(last.get("started"))
+    ends = (last["state"].get("terminated"), (last.get("lastState") or {}).get("terminated"))
+    return any(end is not None and end["exitCode"] == 0 for end in ends)
+
+
+def terminated(pod: Obj, status: Obj) -> Obj:
+    """``status`` of a pod of which nothing runs any more and nothing will: every container that may have begun has ended, and so has the
+    pod (kubelet: status manager, TerminatePod)."""
+    inits = status.get("initContainerStatuses") or []
+    begun = max((index for index, each in enumerate(inits) if _evidence(each)), default=0)
+    lost = list(inits[: begun + 1])
+    if _has_initialized(pod, status):
+        lost += status["containerStatuses"]
+    for each in lost:
+        if "terminated" not in each["state"]:
+            each["state"] = {"terminated": {"exitCode": LOST_CODE, "reason": "ContainerStatusUnknown", "message": LOST_MESSAGE}}
+            each["state"]["terminated"] |= {"startedAt": None, "finishedAt": None}
+    if status["phase"] not in ("Succeeded", "Failed"):
+        status["phase"] = "Failed"
     return status
 
 

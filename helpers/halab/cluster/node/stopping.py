@@ -89,7 +89,9 @@ class Stopper:
 
         handler = (container.get("lifecycle") or {}).get("preStop")
         if handler and deadline() > time.monotonic():
-            hook = asyncio.create_task(hooks.run(handler, container, run.handle, worker.node.target(worker.record.address)))
+            hook = asyncio.create_task(
+                hooks.run(handler, container, run.handle, worker.node.target(worker.record.address), worker.full_name)
+            )
             try:
                 await self._wait(hook, deadline)
                 if hook.done():

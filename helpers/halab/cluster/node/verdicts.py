@@ -57,10 +57,16 @@ class Judge:
 
 
 async def _refused(worker: PodWorker, others: list[Obj]) -> Verdict | None:
-    labels: dict[str, str] = {}
-    if worker.pod["spec"].get("nodeSelector"):
-        labels = (await worker.node.client.get(NODES, worker.node.name))["metadata"].get("labels") or {}
-    return refusal(worker.pod, others, worker.node.allocatable, labels)
+    spec = worker.pod["spec"]
+    node: Obj = {"metadata": {"name": worker.node.name}}
+    if spec.get("nodeSelector") or (spec.get("affinity") or {}).get("nodeAffinity") or not _was_scheduled(worker.pod):
+        node = await worker.node.client.get(NODES, worker.node.name)
+    return refusal(worker.pod, others, worker.node.allocatable, node)
+
+
+def _was_scheduled(pod: Obj) -> bool:
+    """Whether a scheduler chose the node, which has looked at its taints then: asking again for each pod would cost a request."""
+    return any(each["type"] == "PodScheduled" for each in (pod.get("status") or {}).get("conditions") or ())
 
 
 def _over_deadline(worker: PodWorker) -> bool:

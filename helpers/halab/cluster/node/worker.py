@@ -27,7 +27,7 @@ from .records import PodRecord, Record, Role, adapt, field_path, specs_of
 from .recover import recover
 from .runtime import Exit
 from .starting import Starter
-from .status import pod_status
+from .status import pod_status, terminated
 from .stopping import Stopper
 from .verdicts import Judge
 from .volumes import Volumes
@@ -138,6 +138,8 @@ class PodWorker:
         if self._judge.rejected and self.verdict is not None:
             return self._publish_rejection(*self.verdict)
         status = pod_status(self.pod, self.record, self.node.address, terminal=terminal, verdict=self.verdict)
+        if terminal:
+            status = terminated(self.pod, status)
         # A pod that has ended is told of once its sandbox is gone too, so that nobody sees it half ended.
         over = status["phase"] in ("Succeeded", "Failed") and self.verdict is None and self.record.sandbox_ready
         if not self.removed and not over:

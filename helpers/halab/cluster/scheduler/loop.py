@@ -290,6 +290,9 @@ class Scheduler:
         snapshot, nominated = self.cache.snapshot, self._nominations()
         if not snapshot.nodes:
             self._refused(pod, unfit.message(), None)
+        elif unfit.general is not None:
+            # DynamicResources looks for what it would have noted had it been asked, and stops the attempt with this text.
+            self._refused(pod, unfit.message("not found"), None)
         elif reason := preemption.ineligible(pod, snapshot, unfit):
             self._refused(pod, unfit.message(f"{claims}preemption: {reason}"), None)
         else:

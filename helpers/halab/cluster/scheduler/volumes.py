@@ -17,7 +17,7 @@ from halab.cluster.scheduler.terms import volume_fits
 
 PLUGIN, RESTRICTIONS, ZONES = "VolumeBinding", "VolumeRestrictions", "VolumeZone"
 UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
-NODE_CONFLICT = "node(s) had volume node affinity conflict"
+NODE_CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 NOTHING_TO_BIND = "node(s) didn't find available persistent volumes to bind"
 NO_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 ALONE = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"

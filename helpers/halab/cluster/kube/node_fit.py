@@ -1,6 +1,6 @@
-"""Which nodes a pod may stand on, as daemon sets judge it: name, selector, required affinity, taints. Pure.
+"""Which nodes a pod may stand on, as daemon sets and node agents judge it: name, selector, required affinity, taints. Pure.
 
-The scheduler has its own, fuller judgement; the two never import each other.
+The scheduler has its own, fuller judgement.
 """
 
 from __future__ import annotations

@@ -1,0 +1,109 @@
+"""The agent's words where Kubernetes has words of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from halab.cluster.node import checks, hooks
+from halab.cluster.node.checks import Outcome, Target
+from halab.cluster.node.environment import build
+from halab.cluster.node.hosts import hostname_of, hostname_problem, hosts_file
+from halab.cluster.node.projection import Context, VolumeError, files_of
+from halab.cluster.node.pulling import format_problem
+
+TARGET = Target("127.1.1.2", 0)
+POD: dict[str, Any] = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {"containers": [{"name": "main"}]}}
+
+
+class Nothing:
+    """A cluster that has one ConfigMap, ``there``."""
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return {"data": {"1a": "x"}} if name == "there" else None
+
+    async def secret(self, namespace: str, name: str) -> dict[str, Any] | None:
+        return None
+
+    async def token(self, pod: dict[str, Any], audience: str, seconds: int) -> tuple[str, float]:
+        return "", 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("BusyBox", "invalid reference format: repository name (library/BusyBox) must be lowercase"),
+        ("UPPER/Case:1", "invalid reference format: repository name (Case) must be lowercase"),
+        ("quay.io/a/B", "invalid reference format: repository name (a/B) must be lowercase"),
+        ("a b", "invalid reference format"),
+    ],
+)
+def test_a_name_that_is_no_image(name: str, problem: str) -> None:
+    assert format_problem(name) == problem
+
+
+def _hook(handler: dict[str, Any]) -> str:
+    with pytest.raises(hooks.HookFailed) as caught:
+        asyncio.run(hooks.run(handler, {"name": "main"}, cast(Any, None), TARGET, "p_ns(u)"))
+    return str(caught.value)
+
+
+def test_a_hook_that_fails_says_what_it_ran_and_what_came_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run_command(*_: object) -> tuple[int, str]:
+        return 3, "hi\n"
+
+    monkeypatch.setattr(checks, "run_command", run_command)
+    assert _hook({"exec": {"command": ["sh", "-c", "exit 3"]}}) == (
+        'Exec lifecycle hook ([sh -c exit 3]) for Container "main" in Pod "p_ns(u)" failed - error: '
+        "command 'sh -c exit 3' exited with 3: , message: \"hi\\n\""
+    )
+
+
+def test_a_hook_by_http_fails_only_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = [Outcome("failure", "HTTP probe failed with statuscode: 404"), Outcome("failure", 'Get "http://x/": EOF')]
+
+    async def http(*_: object) -> Outcome:
+        return outcomes.pop(0)
+
+    monkeypatch.setattr(checks, "http", http)
+    handler = {"httpGet": {"path": "/x", "port": 80}}
+    asyncio.run(hooks.run(handler, {"name": "main"}, cast(Any, None), TARGET, "p_ns(u)"))
+    assert _hook(handler) == (
+        'HTTP lifecycle hook (/x) for Container "main" in Pod "p_ns(u)" failed - error: Get "http://x/": EOF'
+    )
+
+
+def test_the_full_name_is_the_host_name_where_the_pod_asks_for_it() -> None:
+    of = POD | {"spec": {"hostname": "h", "subdomain": "s", "setHostnameAsFQDN": True}}
+    assert hostname_of(of, "node") == "h.s.ns.svc.cluster.local"
+    assert "127.1.1.2\th.s.ns.svc.cluster.local\th\n" in hosts_file(of, "127.1.1.2", "node")
+    assert hostname_problem(of) == ""
+    of["spec"]["hostname"] = "h" * 60
+    assert hostname_problem(of).endswith("is too long (64 characters is the max, 83 characters requested)")
+
+
+def test_the_hosts_file_tells_that_the_network_is_the_hosts() -> None:
+    of = POD | {"spec": {"hostNetwork": True}}
+    assert hosts_file(of, "127.1.0.1", "node").startswith("# Kubernetes-managed hosts file (host network).\n")
+
+
+def _files(volume: dict[str, Any]) -> str:
+    with pytest.raises(VolumeError) as caught:
+        asyncio.run(files_of(Context(POD, "", "", {}), Nothing(), volume))
+    return str(caught.value)
+
+
+def test_volumes_name_what_they_lack() -> None:
+    picked = {"name": "there", "items": [{"key": "zz", "path": "zz"}]}
+    assert _files({"configMap": picked}) == "configmap references non-existent config key: zz"
+    sources = [{"configMap": {"name": "c"}}, {"secret": {"name": "s"}}]
+    assert _files({"projected": {"sources": sources}}) == '[configmap "c" not found, secret "s" not found]'
+    assert _files({"projected": {"sources": sources[1:]}}) == 'secret "s" not found'
+
+
+def test_every_key_becomes_a_variable() -> None:
+    container = {"name": "main", "envFrom": [{"prefix": "x y-", "configMapRef": {"name": "there"}}]}
+    found = asyncio.run(build(POD, container, Nothing(), [], address="", host_address="", allocatable={}))
+    assert found == {"x y-1a": "x"}
