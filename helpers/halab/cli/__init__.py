@@ -35,6 +35,7 @@ COMMANDS = {
     "component": ("halab.cli.component:component", "Stop and start parts of the cluster; add a second control plane."),
     "fault": ("halab.faults.commands:fault", "Break it on purpose: inject failures and heal them."),
     "image": ("halab.images.commands:image", "Build, run, save and push images and containers."),
+    "snapshot": ("halab.cli.snapshot:snapshot", "Save the cluster's whole state to one file; restore it."),
     "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
 }
 

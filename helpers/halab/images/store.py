@@ -105,6 +105,14 @@ class ImageStore:
         """Whether the store has the image already (built, pulled, loaded, or a built-in base that was used before)."""
         return self._entry(Reference.parse(reference)) is not None
 
+    def has_own(self, reference: str) -> bool:
+        """Whether the store has an image of that name which is no built-in base: it was built, pulled or loaded here. False for no name."""
+        try:
+            entry = self._entry(Reference.parse(reference))
+        except ImageError:
+            return False
+        return entry is not None and BUILTIN not in entry.get("annotations", {})
+
     def tag(self, digest: str, reference: str, *, builtin: str = "") -> None:
         """Give a stored manifest a name; whatever had the name before loses it (and stays as an image without name)."""
         parsed = Reference.parse(reference)

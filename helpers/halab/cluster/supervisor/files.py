@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 from pathlib import Path
 
 from halab.errors import MachineError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write_private(path: Path, content: str | bytes) -> None:
@@ -46,6 +50,14 @@ def disk_error(path: Path, error: OSError) -> MachineError:
             str(path), f"cannot be written ({os.strerror(error.errno)})", "set HALAB_HOME to a directory that you own"
         )
     return MachineError(str(path), os.strerror(error.errno or 0) or str(error), "set HALAB_HOME to a directory on a local disk")
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two paths of one file system change places in one step (Linux' renameat2), so that at no moment either is missing."""
+    code = _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    if code != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))
 
 
 def try_lock(path: Path) -> int | None:
