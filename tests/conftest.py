@@ -48,6 +48,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def halab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home of its own for this test's clusters, which are stopped and removed at its end."""
+    from halab.backends import belongings
     from halab.cluster.supervisor import manage
 
     home = tmp_path / "home"
@@ -60,3 +61,4 @@ def halab_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setenv("HALAB_HOME", str(home))
     for folder in (home / "clusters").glob("*"):
         manage.down(folder.name, purge=True)
+    belongings.end(home)

@@ -6,6 +6,7 @@ standard output gets; progress and messages for people go to standard error.
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import click
@@ -39,6 +40,11 @@ COMMANDS = {
     "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
 }
 
+_SPACE, _OWN = "free some space, then run the command again", "set HALAB_HOME to a directory that you own"
+# What the file system may refuse at any write; whatever else goes wrong there is a fault of ours, and shows where.
+REMEDIES = {errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EROFS: _OWN, errno.EACCES: _OWN, errno.EPERM: _OWN}
+REMEDIES |= {errno.ENOTDIR: _OWN, errno.ENAMETOOLONG: _OWN}
+
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="halab")
@@ -64,3 +70,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        click.echo(f"error: {error.filename or 'this machine'}: {error.strerror}; {REMEDIES[error.errno]}", err=True)
+        sys.exit(2)

@@ -126,16 +126,25 @@ def _backend(name: str, wanted: str | None) -> str:
 
 @click.command()
 @name_option
-@click.option("--purge", is_flag=True, help="Also remove its objects, images' containers, keys and logs.")
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Also remove its objects, volumes, keys and logs; with the last cluster, `halab image` containers and running registries end too.",
+)
 def down(name: str, purge: bool) -> None:
     """Stop the cluster; its objects are kept for the next `up`."""
     if choice.read(name) is not None:
         from halab.cli.backends import down_other
 
         down_other(name, purge)
-        return
-    acted = manage.down(name, purge=purge)
-    say(f"cluster {name} {'is gone' if purge else 'is stopped'}" if acted else f"cluster {name} was not running")
+    else:
+        acted = manage.down(name, purge=purge)
+        say(f"cluster {name} {'is gone' if purge else 'is stopped'}" if acted else f"cluster {name} was not running")
+    if purge:
+        from halab.backends import belongings
+
+        for one in belongings.end_with_the_last_cluster():
+            say(f"{one} has ended")
 
 
 @click.command()

@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halab.cli.output import emit
 from halab.errors import CheckFailed
 
 if TYPE_CHECKING:
     from halab.course.catalog import Lab
     from halab.session import LabSession
 
-lab_argument = click.argument("name", metavar="LAB")
+
+def _slugs(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The shell's completion of LAB."""
+    from halab.course import catalog
+
+    return [lab.slug for lab in catalog.load_all() if lab.slug.startswith(incomplete)]
+
+
+lab_argument = click.argument("name", metavar="LAB", shell_complete=_slugs)
 cluster_option = click.option("--cluster", default="", help="Which cluster  [default: $HALAB_CLUSTER or default]")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 
@@ -75,9 +84,14 @@ def _row(lab: Lab, passed: list[str]) -> dict[str, Any]:
 @click.command()
 @lab_argument
 @cluster_option
-def start(name: str, cluster: str) -> None:
+@json_option
+def start(name: str, cluster: str, as_json: bool) -> None:
     """Set LAB's scene and say where to work."""
     session = _open(name, cluster)
+    if as_json:
+        where = {"files": str(session.scene.files), "kubeconfig": session.scene.environment["KUBECONFIG"]}
+        emit({"lab": session.definition.slug, "namespace": session.namespace, **where})
+        return
     click.echo(repr(session))
     click.echo(f"your files: {session.scene.files}")
     click.echo(f"kubectl:    export KUBECONFIG={session.scene.environment['KUBECONFIG']}")
@@ -129,18 +143,26 @@ def hint(name: str, task: str, cluster: str, as_json: bool) -> None:
 @click.command()
 @lab_argument
 @cluster_option
-def reset(name: str, cluster: str) -> None:
+@json_option
+def reset(name: str, cluster: str, as_json: bool) -> None:
     """Set LAB back to its beginning. Your files are moved aside, not lost."""
-    _open(name, cluster).reset()
+    session = _open(name, cluster)
+    session.reset(quiet=as_json)
+    if as_json:
+        emit({"lab": session.definition.slug, "reset": True, "files": str(session.scene.files)})
 
 
 @click.command()
 @lab_argument
 @cluster_option
-def solve(name: str, cluster: str) -> None:
+@json_option
+def solve(name: str, cluster: str, as_json: bool) -> None:
     """Play LAB's solution."""
     session = _open(name, cluster)
     session.solve()
+    if as_json:
+        emit({"lab": session.definition.slug, "solved": True})
+        return
     click.echo(f"lab {session.definition.slug} is solved; see it with: halab check {name}")
 
 

@@ -200,7 +200,7 @@ def reset(lab: Lab, scene: Scene) -> Path | None:
         saved = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S')}")
         shutil.copytree(folder, saved)
     for entry in list(folder.iterdir()):
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     _copy_start(lab, folder)
     return saved
 

@@ -91,3 +91,54 @@ def test_doctor_says_json_and_its_status_agrees_with_it(tmp_path: Path) -> None:
     assert document["healthy"] == (done.returncode == 0)
     assert {one["level"] for one in document["findings"]} <= {"ok", "warn", "fail"}
     assert all(one["remedy"] for one in document["findings"] if one["level"] == "fail")
+
+
+def leaves(command: click.Command, path: str = "") -> list[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        return [(path.strip(), command)]
+    context = click.Context(command)
+    found = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+    return [leaf for name, below in found if below is not None for leaf in leaves(below, f"{path} {name}")]
+
+
+LEAVES = leaves(cli)
+SPEAKS_JSON = (  # the CLI contract, and what scripts ask for besides
+    *("up", "status", "doctor", "labs", "start", "check", "hint", "reset", "solve", "course", "load", "grade", "fidelity"),
+    *("fault list", "fault inject", "fault heal", "snapshot save", "snapshot restore"),
+    *("image build", "image ls", "image history", "image ps", "image registry ls"),
+)
+
+
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
+def test_every_command_below_a_command_has_help_that_names_its_options(path: str, command: click.Command) -> None:
+    shown = CliRunner().invoke(cli, [*path.split(), "--help"])
+    assert shown.exit_code == 0 and command.help
+    assert [one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.help] == []
+
+
+def test_what_scripts_ask_for_speaks_json() -> None:
+    able = {path for path, command in LEAVES if any("--json" in one.opts for one in command.params)}
+    assert set(SPEAKS_JSON) - able == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("halab sn", "snapshot"), ("halab check 0", "02-deploy"), ("halab snapshot re", "restore"), ("halab up --na", "--name")],
+)
+def test_the_shell_completes_commands_options_and_labs(words: str, offered: str, tmp_path: Path) -> None:
+    environment = {"_HALAB_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    code = "import sys; sys.argv = ['halab']\nfrom halab.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"HALAB_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert f"plain,{offered}" in done.stdout.split()
+
+
+@pytest.mark.parametrize("arguments", [["up"], ["image", "ls"], ["snapshot", "restore", "x"]])
+def test_a_home_that_cannot_be_written_is_named_with_the_way_out(arguments: list[str], tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.write_text("no directory")
+    done = run(*arguments, home=home / "home")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert str(home) in done.stderr or "x: does not exist" in done.stderr
