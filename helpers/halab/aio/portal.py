@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CLEANUP_SECONDS = 5.0
 
 
 class Portal:
@@ -35,12 +36,24 @@ class Portal:
         return asyncio.run_coroutine_threadsafe(work, self.loop())
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """The coroutine's result. Cancelled, with ``TimeoutError``, after ``timeout`` seconds; also cancelled by Ctrl-C."""
-        future = self.start(work)
+        """The coroutine's result. Cancelled, with ``TimeoutError``, after ``timeout`` seconds; also cancelled by Ctrl-C.
+
+        What is cancelled is given a moment to clean up (a second Ctrl-C cuts that short): the process may end when we return.
+        """
+        over = threading.Event()
+
+        async def whole() -> T:
+            try:
+                return await work
+            finally:
+                over.set()
+
+        future = self.start(whole())
         try:
             return future.result(timeout)
         except BaseException:
-            future.cancel()
+            if future.cancel():
+                over.wait(CLEANUP_SECONDS)
             raise
 
 

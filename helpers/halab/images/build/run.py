@@ -119,6 +119,7 @@ async def _execute(spec: SandboxSpec, output: Callable[[str, bool], None], shown
         return status.result()
     finally:
         sandbox.kill()
+        await sandbox.wait()  # what it wrote can be removed only once nobody writes any more
 
 
 async def _lines(descriptor: int, take: Callable[[str], None]) -> None:
