@@ -92,8 +92,6 @@ TABLE: tuple[Row, ...] = (
     Row("Network", "LoadBalancer", A, "There is no load balancer outside the cluster: a Service of this type works by its ClusterIP and node ports, "
         "and its external address stays <pending>.",
         DOCS + "concepts/services-networking/service/#loadbalancer"),
-    Row("Network", "EndpointSlice mirroring", A, "Endpoints written by hand are not mirrored; write EndpointSlices.",
-        DOCS + "concepts/services-networking/service/#endpointslice-mirroring"),
     # Storage
     Row("Storage", "PersistentVolume", S, "Volumes are directories of this machine, made by the class `standard`; they outlive pods and nodes' agents and can be "
         "mounted on every node of the same machine.", DOCS + "concepts/storage/persistent-volumes/"),

@@ -13,6 +13,9 @@ from halab.cluster.kube.kinds import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    ENDPOINTS,
+    EVENTS,
     HORIZONTAL_POD_AUTOSCALERS,
     LEASES,
     NAMESPACES,
@@ -24,6 +27,7 @@ from halab.cluster.kube.kinds import (
     RESOURCE_QUOTAS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    SERVICES,
     STORAGE_CLASSES,
     Kind,
 )
@@ -101,6 +105,66 @@ async def test_what_names_an_owner_that_never_was_is_collected(world: World) -> 
     await world.watch(SECRETS)
     await world.make(SECRETS, "orphan", metadata={"ownerReferences": [reference]})
     await world.gone(SECRETS, "orphan")
+
+
+async def test_an_owner_in_another_place_is_said_to_be_none(world: World) -> None:
+    owner = await world.make(CONFIG_MAPS, "owner")
+    meta = owner["metadata"]
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": meta["uid"]}
+    await world.make(PERSISTENT_VOLUMES, "stray", metadata={"ownerReferences": [reference]}, spec=volume_spec())
+    found = await world.until(EVENTS, lambda events: "OwnerRefInvalidNamespace" in reasons(events), namespace="default")
+    told = next(each for each in found if each["reason"] == "OwnerRefInvalidNamespace")
+    assert told["message"] == (
+        f'ownerRef [v1/ConfigMap, namespace: , name: owner, uid: {meta["uid"]}] does not exist in namespace ""'
+    )
+    assert await world.client.get(PERSISTENT_VOLUMES, "stray")
+
+
+async def test_endpoints_by_hand_are_mirrored(world: World) -> None:
+    await world.make(SERVICES, "manual", spec={"ports": [{"port": 80}]})
+    subsets = [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 8080}]}]
+    await world.make(ENDPOINTS, "manual", subsets=subsets)
+    (mirror,) = await world.count(ENDPOINT_SLICES, 1)
+    assert mirror["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}]
+    await world.client.delete(SERVICES, "manual", world.namespace)
+    await world.count(ENDPOINT_SLICES, 0)
+
+
+async def test_an_ephemeral_volume_gets_a_claim_that_goes_with_its_pod(world: World) -> None:
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}
+    volumes = [{"name": "v", "ephemeral": {"volumeClaimTemplate": template}}]
+    container = {"name": "main", "image": "busybox:1.36"}
+    await world.make(PODS, "p", spec={"containers": [container], "volumes": volumes, "schedulerName": "nobody"})
+    (claim,) = await world.count(PERSISTENT_VOLUME_CLAIMS, 1)
+    assert (claim["metadata"]["name"], claim["metadata"]["ownerReferences"][0]["kind"]) == ("p-v", "Pod")
+    await world.client.delete(PODS, "p", world.namespace)
+    await world.count(PERSISTENT_VOLUME_CLAIMS, 0)
+
+
+async def test_a_volume_below_tmp_is_deleted_and_another_says_why_it_is_not(world: World) -> None:
+    for name, path in (("tmp", "/tmp/halab-nothing"), ("data", "/data/halab-nothing")):
+        await world.make(PERSISTENT_VOLUMES, name, spec=volume_spec(path, persistentVolumeReclaimPolicy="Delete"))
+        claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "c", "resources": {"requests": {"storage": "1Mi"}}}
+        await world.make(PERSISTENT_VOLUME_CLAIMS, name, spec=claim | {"volumeName": name})
+        await world.until(PERSISTENT_VOLUME_CLAIMS, lambda found: all(phase_of(each) == "Bound" for each in found))
+        await world.client.delete(PERSISTENT_VOLUME_CLAIMS, name, world.namespace)
+    await world.gone(PERSISTENT_VOLUMES, "tmp")
+    found = await world.until(PERSISTENT_VOLUMES, lambda volumes: [phase_of(each) for each in volumes] == ["Failed"])
+    assert found[0]["status"]["message"] == "host_path deleter only supports /tmp/.+ but received provided /data/halab-nothing"
+    assert found[0]["status"]["lastPhaseTransitionTime"]
+
+
+def volume_spec(path: str = "/tmp/halab-nothing", **more: object) -> Obj:
+    spec: Obj = {"capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "c"}
+    return spec | {"hostPath": {"path": path}} | more
+
+
+def reasons(events: list[Obj]) -> set[str]:
+    return {each.get("reason", "") for each in events}
+
+
+def phase_of(obj: Obj) -> str:
+    return str((obj.get("status") or {}).get("phase"))
 
 
 def ready_node(ready: str = "True") -> Obj:

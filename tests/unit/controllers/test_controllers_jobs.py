@@ -234,3 +234,9 @@ def test_finished_runs_leave_the_active_list_and_the_history_is_kept_short() -> 
 
 def test_a_suspended_cron_job_starts_nothing() -> None:
     assert cron_job.plan(hourly(suspend=True), [], NOW).create is None
+
+
+def test_of_an_indexed_job_that_shrank_the_indexes_beyond_its_end_go_first() -> None:
+    of = job(completions=2, parallelism=2, completionMode="Indexed")
+    todo = plan(of, [worker(f"p{index}", index=index) for index in range(3)], NOW)
+    assert [each["metadata"]["name"] for each in todo.delete] == ["p2"]

@@ -150,9 +150,12 @@ def test_metrics_are_read_per_container_and_pod() -> None:
 def test_growth_is_limited_and_shrinking_waits() -> None:
     history = History()
     grown = limit(None, history, 2, 50, 1, 20, NOW)
-    assert (grown.replicas, grown.limited[1]) == (6, "ScaleUpLimit")
+    assert (grown.replicas, grown.limited[1]) == (4, "ScaleUpLimit")
+    assert limit(None, history, 6, 50, 1, 20, NOW + 1).replicas == 12  # the double at once, whatever was before
+    history = History()
+    assert limit({}, history, 2, 50, 1, 20, NOW).replicas == 6
     history.note_scale(2, 6, NOW)
-    assert limit(None, history, 6, 50, 1, 20, NOW + 1).replicas == 6  # the rate is per 15 seconds
+    assert limit({}, history, 6, 50, 1, 20, NOW + 1).replicas == 6  # the rate of a policy is per 15 seconds
     history = History([(NOW, 6)])
     shrunk = limit(None, history, 6, 1, 1, 20, NOW + 60)
     assert (shrunk.replicas, shrunk.able[1]) == (6, "ScaleDownStabilized")

@@ -215,3 +215,11 @@ def test_a_daemon_update_takes_one_node_at_a_time() -> None:
 def test_a_failed_daemon_is_replaced_and_said_so() -> None:
     (gone,) = daemon_set_plan.plan(agent(), [on("a", phase="Failed")], {"a": node("a")}, "h", NOW).delete
     assert gone[1] is not None and gone[1][1] == "FailedDaemonPod"
+
+
+def test_a_pod_that_has_ended_on_a_node_it_should_leave_no_longer_counts_as_misplaced() -> None:
+    owner, nodes = agent(nodeSelector={"disk": "ssd"}), {"a": node("a")}
+    going = on("a", deleting=True)
+    assert daemon_set_plan.plan(owner, [going], nodes, "h", NOW).status["numberMisscheduled"] == 1
+    going["status"]["phase"] = "Succeeded"
+    assert daemon_set_plan.plan(owner, [going], nodes, "h", NOW).status["numberMisscheduled"] == 0

@@ -9,6 +9,8 @@ from halab.cluster.controllers.daemon_set import DaemonSetController
 from halab.cluster.controllers.deployment import DeploymentController
 from halab.cluster.controllers.disruption import DisruptionController
 from halab.cluster.controllers.endpoints import EndpointsController, EndpointSliceController
+from halab.cluster.controllers.endpoints_mirror import EndpointsMirrorController
+from halab.cluster.controllers.ephemeral_volumes import EphemeralVolumeController
 from halab.cluster.controllers.garbage import GarbageCollector
 from halab.cluster.controllers.hpa import HpaController
 from halab.cluster.controllers.job import JobController
@@ -38,11 +40,13 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TtlController,
     EndpointSliceController,
     EndpointsController,
+    EndpointsMirrorController,
     ResourceQuotaController,
     DisruptionController,
     HpaController,
     VolumeController,
     VolumeProtectionController,
+    EphemeralVolumeController,
     ProvisionController,
     PodCollector,
     GarbageCollector,

@@ -168,7 +168,7 @@ def plan(owner: Obj, jobs: Sequence[Obj], now: float) -> Plan:
         return result
     deadline = spec.get("startingDeadlineSeconds")
     if deadline is not None and due.timestamp() + deadline < now:
-        text = due.strftime("%a, %d %b %Y %H:%M:%S %z")
+        text = due.astimezone(UTC).strftime("%a, %d %b %Y %H:%M:%S %z")
         result.events.append(("Warning", "MissSchedule", f"Missed scheduled time to start a job: {text}"))
         return result
     active = list(result.status.get("active") or ())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from halab.cluster.controllers.deployment_sizes import scaled
-from halab.cluster.controllers.pods import from_template, is_available, is_deleting, is_ready, phase
+from halab.cluster.controllers.pods import from_template, is_available, is_deleting, is_finished, is_ready, phase
 from halab.cluster.controllers.revisions import POD_HASH
 from halab.cluster.kube.kinds import DAEMON_SETS
 from halab.cluster.kube.node_fit import may_stand, untolerated
@@ -79,6 +79,11 @@ def node_of(pod: Obj) -> str:
             if each.get("key") == "metadata.name" and each.get("operator") == "In" and len(each.get("values") or ()) == 1:
                 return str(each["values"][0])
     return ""
+
+
+def _seniority(pod: Obj) -> tuple[bool, str, str]:
+    """Pods that have their node first, then the oldest: it is the one that the status tells of."""
+    return not pod["spec"].get("nodeName"), pod["metadata"].get("creationTimestamp", ""), pod["metadata"]["name"]
 
 
 class _Pass:
@@ -187,17 +192,18 @@ class _Pass:
     def status(self) -> Obj:
         current = misplaced = ready = available = updated = 0
         for name, (should, _) in self.fit.items():
-            pods = sorted(self.by_node.get(name, []), key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
+            pods = sorted(self.by_node.get(name, []), key=_seniority)
             if not should:
-                misplaced += bool(pods)
+                # A pod whose end is told already is about to vanish: the count is right when it has, not a moment later.
+                misplaced += any(not (is_deleting(pod) and is_finished(pod)) for pod in pods)
                 continue
             if not pods:
                 continue
             current += 1
-            pod = next((pod for pod in pods if is_ready(pod)), pods[0])
+            pod = pods[0]
             ready += is_ready(pod)
             available += is_available(pod, self.minimum, self.now)
-            updated += any(self.is_current(pod) for pod in pods)
+            updated += self.is_current(pod)
         always = {
             "currentNumberScheduled": current,
             "numberMisscheduled": misplaced,

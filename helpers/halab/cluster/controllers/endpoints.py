@@ -104,7 +104,20 @@ def endpoint(service: Obj, pod: Obj, node: Obj | None, family: str) -> Obj | Non
         made["nodeName"] = pod["spec"]["nodeName"]
     if node and (zone := (node["metadata"].get("labels") or {}).get(ZONE)):
         made["zone"] = zone
+    if ready and (hints := _hints(service, made)):
+        made["hints"] = hints
     return made
+
+
+def _hints(service: Obj, endpoint: Obj) -> Obj:
+    """Where the endpoint's traffic should come from, as the Service's trafficDistribution asks."""
+    wish = service["spec"].get("trafficDistribution")
+    hints: Obj = {}
+    if wish in ("PreferClose", "PreferSameZone", "PreferSameNode") and "zone" in endpoint:
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    if wish == "PreferSameNode" and "nodeName" in endpoint:
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
 
 
 def _trigger_time(service: Obj, pods: Iterable[Obj]) -> str:

@@ -133,6 +133,12 @@ class GarbageCollector(Controller):
         former = self.graph.put(node)
         if node.owners and (former is None or former.owners != node.owners):
             self._judge_later(node)
+            for reference in node.owners:
+                self._complain(node, reference, self.graph.nodes.get(reference["uid"]))
+        if former is None and node.namespace:
+            for dependent in self.graph.dependents(node.uid):
+                for reference in dependent.owners:
+                    self._complain(dependent, reference, node if reference["uid"] == node.uid else None)
         if former is not None and former.owners != node.owners:
             remaining = {owner["uid"] for owner in node.owners}
             for owner in former.owners:  # the former owner may have waited for this
@@ -141,6 +147,18 @@ class GarbageCollector(Controller):
         news = former is None or not former.deleting or former.finalizers != node.finalizers
         if news and (node.waits_for_dependents or node.orphans_dependents):
             self.queue.add(("", node.uid))
+
+    def _complain(self, dependent: Node, reference: Obj, owner: Node | None) -> None:
+        """An object cannot be owned by what lives in another namespace (or in one, if it lives in none itself)."""
+        if owner is None or not owner.namespace or owner.namespace == dependent.namespace:
+            return
+        named = f"{reference['apiVersion']}/{reference['kind']}, namespace: {dependent.namespace}, name: {reference['name']}"
+        message = f'ownerRef [{named}, uid: {reference["uid"]}] does not exist in namespace "{dependent.namespace}"'
+        kind = dependent.kind
+        about = {"apiVersion": kind.api_version, "kind": kind.kind, "name": dependent.name, "uid": dependent.uid}
+        if dependent.namespace:
+            about["namespace"] = dependent.namespace
+        self.emit(about, "Warning", "OwnerRefInvalidNamespace", message)
 
     def _judge_later(self, node: Node) -> None:
         """Only if an owner may be missing or going: most objects have an owner that is plainly there."""

@@ -17,7 +17,7 @@ from halab.cluster.controllers.hpa_behavior import History, limit
 from halab.cluster.controllers.hpa_metrics import TOLERANCE, MetricError, Proposal, measures, propose
 from halab.cluster.kube import quantity
 from halab.cluster.kube.kinds import BUILTIN, HORIZONTAL_POD_AUTOSCALERS, PODS, Kind
-from halab.cluster.kube.selectors import parse_label_selector
+from halab.cluster.kube.selectors import Selector, parse_label_selector
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 
@@ -55,6 +55,7 @@ class HpaController(Controller):
         self.hpas, self.pods = self.informers(HORIZONTAL_POD_AUTOSCALERS), self.informers(PODS)
         self.hpas.add_handler(self._hpa_changed)
         self._histories: dict[Key, History] = {}
+        self._selectors: dict[Key, Selector] = {}  # of the targets that could be measured
 
     def _hpa_changed(self, old: Obj | None, new: Obj | None) -> None:
         """Not for its own status: that would be a loop as fast as the machine."""
@@ -65,6 +66,7 @@ class HpaController(Controller):
         hpa = self.hpas.get(*key)
         if hpa is None:
             self._histories.pop(key, None)
+            self._selectors.pop(key, None)
             return
         self.queue.add_after(key, PERIOD)
         old: Obj = hpa.get("status") or {}
@@ -158,6 +160,14 @@ class HpaController(Controller):
             return None
         matcher = parse_label_selector(selector)
         pods = [pod for pod in self.pods.objects(namespace) if matcher.matches(pod["metadata"].get("labels") or {})]
+        self._selectors[namespace, hpa["metadata"]["name"]] = matcher
+        rivals = self._claimants(namespace, pods)
+        if len(rivals) > 1:
+            told = f"pods by selector {selector} are controlled by multiple HPAs: [{' '.join(rivals)}]"
+            self.emit(hpa, "Warning", "AmbiguousSelector", told)
+            set_condition(status, "ScalingActive", "False", "AmbiguousSelector", told, now)
+            self.emit(hpa, "Warning", "FailedComputeMetricsReplicas", told)
+            return None
         best: tuple[int, str] | None = None
         statuses: list[Obj] = []
         failures: list[tuple[str, str, str]] = []  # (reason, words for the condition, words for the event)
@@ -185,6 +195,14 @@ class HpaController(Controller):
         told = f"the HPA was able to successfully calculate a replica count from {best[1]}"
         set_condition(status, "ScalingActive", "True", "ValidMetricFound", told, now)
         return best[0], best[1], statuses
+
+    def _claimants(self, namespace: str, pods: Sequence[Obj]) -> list[str]:
+        """The autoscalers of the namespace whose targets' selectors match one of ``pods``."""
+        return sorted(
+            f"{namespace}/{name}"
+            for (place, name), matcher in self._selectors.items()
+            if place == namespace and any(matcher.matches(pod["metadata"].get("labels") or {}) for pod in pods)
+        )
 
     async def _propose(
         self, hpa: Obj, metric: Obj, namespace: str, selector: str, current: int, pods: Sequence[Obj], now: float

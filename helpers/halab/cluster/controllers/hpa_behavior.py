@@ -55,10 +55,36 @@ def rules(behavior: Obj | None, direction: str) -> Obj:
 
 def limit(behavior: Obj | None, history: History, current: int, proposed: int, low: int, high: int, now: float) -> Limited:
     """``proposed`` within the windows, the policies' rates and [low, high]. Notes the proposal in ``history``."""
+    if behavior is None:
+        return _limit_plainly(history, current, proposed, low, high, now)
     up, down = rules(behavior, "scaleUp"), rules(behavior, "scaleDown")
     stable, able = _stabilize(history, current, proposed, up, down, now)
     replicas, reason, message = _rate(history, current, stable, low, high, up, down, now)
     return Limited(replicas, able, ("False" if replicas == stable else "True", reason, message))
+
+
+def _limit_plainly(history: History, current: int, proposed: int, low: int, high: int, now: float) -> Limited:
+    """Of an autoscaler that says nothing of its behaviour: down only to the highest of five minutes, up to the double, or 4, at once."""
+    recent = [count for time, count in history.recommendations if time > now - DOWN_WINDOW]
+    history.recommendations = [entry for entry in history.recommendations if entry[0] > now - DOWN_WINDOW] + [(now, proposed)]
+    stable = max([proposed, *recent])
+    able = ("True", "ReadyForNewScale", "recommended size matches current size")
+    if stable != proposed:
+        message = "recent recommendations were higher than current one, applying the highest recent recommendation"
+        able = ("True", "ScaleDownStabilized", message)
+    fastest = max(2 * current, 4)
+    least, few = low, "the desired replica count is less than the minimum replica count"
+    if not low:
+        least, few = 1, "the desired replica count is zero"
+    most, reason, many = high, "TooManyReplicas", "the desired replica count is more than the maximum replica count"
+    if high > fastest:
+        most, reason = fastest, "ScaleUpLimit"
+        many = "the desired replica count is increasing faster than the maximum scale rate"
+    if stable < least:
+        return Limited(least, able, ("True", "TooFewReplicas", few))
+    if stable > most:
+        return Limited(most, able, ("True", reason, many))
+    return Limited(stable, able, ("False", "DesiredWithinRange", "the desired count is within the acceptable range"))
 
 
 def _stabilize(history: History, current: int, proposed: int, up: Obj, down: Obj, now: float) -> tuple[int, tuple[str, str, str]]:

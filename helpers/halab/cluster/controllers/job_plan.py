@@ -52,7 +52,10 @@ def make_condition(type: str, reason: str, message: str, now: float, value: str 
 
 
 def set_condition(status: Obj, made: Obj) -> None:
-    status["conditions"] = [each for each in status.get("conditions") or () if each["type"] != made["type"]] + [made]
+    """Where one of that type stands it is replaced, a new one goes to the end."""
+    conditions = list(status.get("conditions") or ())
+    at = next((index for index, each in enumerate(conditions) if each["type"] == made["type"]), len(conditions))
+    status["conditions"] = [*conditions[:at], made, *conditions[at + 1 :]]
 
 
 def tracked(pod: Obj) -> bool:
@@ -245,7 +248,17 @@ def _surplus(numbers: _Job, count: int) -> list[Obj]:
         )
 
     ordered = sorted(numbers.active, key=lambda pod: (*worth(pod)[:3], -seconds_of(worth(pod)[3])))
-    return ordered[:count]
+    if not numbers.indexed:
+        return ordered[:count]
+    # Of an indexed job first goes what has no business to be there: indexes beyond the end, and all but one of an index.
+    seen: set[int] = set()
+    wrong: list[Obj] = []
+    for pod in reversed(ordered):
+        index = index_of(pod)
+        if not 0 <= index < (numbers.completions or 0) or index in seen:
+            wrong.append(pod)
+        seen.add(index)
+    return [*wrong, *(pod for pod in ordered if pod not in wrong)][: max(count, len(wrong))]
 
 
 def plan(job: Obj, pods: Sequence[Obj], now: float) -> Plan:

@@ -77,8 +77,8 @@ def _worth(pod: Obj, neighbours: int, now: float) -> tuple[float, ...]:
 
 def _age_class(since: float, now: float) -> float:
     """Ages are compared by their order of magnitude only, so that no deletion always hits the youngest zone or node."""
-    age = now - since
-    return math.floor(math.log2(age)) if since and age > 1 else 0.0
+    age = (now - since) * 1e9
+    return math.floor(math.log2(age)) if since and age >= 1 else -1.0
 
 
 def status(rs: Obj, pods: Sequence[Obj], failure: tuple[str, str] | None, now: float) -> Obj:

@@ -6,9 +6,9 @@ from halab.cluster.client import Key
 from halab.cluster.controllers.actions import with_status
 from halab.cluster.controllers.base import Controller, is_terminating
 from halab.cluster.controllers.owners import candidates, claim, index_by_controller
-from halab.cluster.controllers.pods import wait_for_available
+from halab.cluster.controllers.pods import is_deleting, phase, same, wait_for_available
 from halab.cluster.controllers.revisions import History, history, surplus
-from halab.cluster.controllers.stateful_set_plan import claims_of, ordinal_of, plan, retention, revision_name, start_of
+from halab.cluster.controllers.stateful_set_plan import claim_owners, claims_of, ordinal_of, plan, revision_name
 from halab.cluster.kube.kinds import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from halab.cluster.kube.selectors import from_label_selector
 from halab.cluster.kube.status import ApiError
@@ -45,6 +45,8 @@ class StatefulSetController(Controller):
         todo = plan(owner, pods, current, past.current, self.now())
         error: ApiError | None = None
         try:
+            for pod in pods:
+                await self._keep_claims(owner, pod)
             for pod in todo.create:
                 await self._create(owner, pod)
             for pod in todo.update:
@@ -76,7 +78,23 @@ class StatefulSetController(Controller):
         await self.apply(past.actions)
         return past
 
-    async def _create(self, owner: Obj, pod: Obj) -> None:
+    async def _keep_claims(self, owner: Obj, pod: Obj) -> None:
+        """A waiting pod's claims are made again if they are gone; who owns a claim follows the retention policy."""
+        if not owner["spec"].get("volumeClaimTemplates") or is_deleting(owner):
+            return
+        if phase(pod) == "Pending":
+            await self._make_claims(owner, pod)
+        for wanted in claims_of(owner, ordinal_of(owner, pod)):
+            claim = self.claims.get(wanted["metadata"]["namespace"], wanted["metadata"]["name"])
+            if claim is None or is_deleting(claim):
+                continue
+            owners = claim_owners(owner, pod, claim)
+            if not same(owners, claim["metadata"].get("ownerReferences")):
+                meta = claim["metadata"]
+                change = {"metadata": {"resourceVersion": meta["resourceVersion"], "ownerReferences": owners or None}}
+                await self.context.patch(PERSISTENT_VOLUME_CLAIMS, meta["namespace"], meta["name"], change)
+
+    async def _make_claims(self, owner: Obj, pod: Obj) -> None:
         name, set_name = pod["metadata"]["name"], owner["metadata"]["name"]
         for wanted in claims_of(owner, ordinal_of(owner, pod)):
             claim_name = wanted["metadata"]["name"]
@@ -93,6 +111,10 @@ class StatefulSetController(Controller):
                 message = f"create Claim {claim_name} for Pod {name} in StatefulSet {set_name} failed error: {exc}"
                 self.emit(owner, "Warning", "FailedCreate", message)
                 raise
+
+    async def _create(self, owner: Obj, pod: Obj) -> None:
+        name, set_name = pod["metadata"]["name"], owner["metadata"]["name"]
+        await self._make_claims(owner, pod)
         try:
             await self.context.create(PODS, pod)
         except ApiError as exc:
@@ -104,18 +126,5 @@ class StatefulSetController(Controller):
 
     async def _delete(self, owner: Obj, pod: Obj) -> None:
         name, set_name = pod["metadata"]["name"], owner["metadata"]["name"]
-        ordinal = ordinal_of(owner, pod)
-        scaled_down = ordinal >= start_of(owner) + int(owner["spec"].get("replicas", 1))
-        if scaled_down and retention(owner, "whenScaled") == "Delete":
-            await self._tie_claims(owner, pod, ordinal)
         await self.context.delete(PODS, pod)
         self.emit(owner, "Normal", "SuccessfulDelete", f"delete Pod {name} in StatefulSet {set_name} successful")
-
-    async def _tie_claims(self, owner: Obj, pod: Obj, ordinal: int) -> None:
-        """The claims of a pod that is scaled away become its dependents, and are collected with it."""
-        meta = pod["metadata"]
-        reference = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
-        for wanted in claims_of(owner, ordinal):
-            if self.claims.get(meta["namespace"], wanted["metadata"]["name"]) is not None:
-                change = {"metadata": {"ownerReferences": [reference]}}
-                await self.context.patch(PERSISTENT_VOLUME_CLAIMS, meta["namespace"], wanted["metadata"]["name"], change)

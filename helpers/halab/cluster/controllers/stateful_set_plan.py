@@ -15,7 +15,7 @@ from halab.cluster.controllers.deployment_sizes import replicas_of
 from halab.cluster.controllers.owners import controller_reference
 from halab.cluster.controllers.pods import from_template, is_available, is_deleting, is_finished, is_ready, phase
 from halab.cluster.controllers.revisions import POD_HASH, template_of
-from halab.cluster.kube.kinds import STATEFUL_SETS
+from halab.cluster.kube.kinds import PODS, STATEFUL_SETS
 from halab.cluster.kube.types import Obj
 
 POD_NAME, POD_INDEX = "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"
@@ -64,6 +64,24 @@ def claims_of(owner: Obj, ordinal: int) -> list[Obj]:
 
 def retention(owner: Obj, when: str) -> str:
     return str((owner["spec"].get("persistentVolumeClaimRetentionPolicy") or {}).get(when, "Retain"))
+
+
+def claim_owners(owner: Obj, pod: Obj, claim: Obj) -> list[Obj]:
+    """The ownerReferences that ``claim`` of ``pod`` should have by the set's retention policy.
+
+    A claim that goes with the set is owned by it, one that goes when it is scaled away by its pod, once the pod is beyond the count. A
+    claim that somebody else controls is left to them.
+    """
+    mine = (owner["metadata"]["uid"], pod["metadata"]["uid"])
+    references: list[Obj] = claim["metadata"].get("ownerReferences") or []
+    others = [each for each in references if each["uid"] not in mine]
+    if any(each.get("controller") for each in others):
+        return others
+    beyond = not start_of(owner) <= ordinal_of(owner, pod) < start_of(owner) + replicas_of(owner)
+    with_scale, with_set = retention(owner, "whenScaled") == "Delete", retention(owner, "whenDeleted") == "Delete"
+    if with_scale and beyond:
+        return [*others, controller_reference(pod, PODS)]
+    return [*others, controller_reference(owner, STATEFUL_SETS)] if with_set else others
 
 
 def identity(owner: Obj, pod: Obj, ordinal: int) -> Obj:

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from halab.cluster.client import Key
+from halab.cluster.client import Key, rfc3339
 from halab.cluster.controllers.actions import with_status
 from halab.cluster.controllers.base import Controller
 from halab.cluster.controllers.provisioner import PROVISIONED_BY, PROVISIONER, SELECTED_NODE
@@ -147,7 +147,7 @@ class VolumeController(Controller):
         if changed is not volume:
             volume = await self.context.update(PERSISTENT_VOLUMES, changed)
         if (volume.get("status") or {}).get("phase") != "Bound":
-            volume = await self.context.update(PERSISTENT_VOLUMES, with_status(volume, {"phase": "Bound"}), subresource="status")
+            volume = await self.context.update(PERSISTENT_VOLUMES, _in_phase(volume, "Bound"), subresource="status")
         wanted = bound_claim(claim, volume)
         if wanted is not claim:
             claim = await self.context.update(PERSISTENT_VOLUME_CLAIMS, wanted)
@@ -162,7 +162,7 @@ class VolumeController(Controller):
         reference = volume["spec"].get("claimRef")
         if not reference or not reference.get("uid"):
             if phase != "Available":
-                await self.context.update(PERSISTENT_VOLUMES, with_status(volume, {"phase": "Available"}), subresource="status")
+                await self.context.update(PERSISTENT_VOLUMES, _in_phase(volume, "Available"), subresource="status")
             return
         claim = self.claims.get(reference.get("namespace", ""), reference.get("name", ""))
         if claim is not None and claim["metadata"]["uid"] == reference["uid"]:
@@ -170,9 +170,7 @@ class VolumeController(Controller):
                 self.queue.add((claim["metadata"]["namespace"], claim["metadata"]["name"]))
             return
         if phase not in ("Released", "Failed"):
-            volume = await self.context.update(
-                PERSISTENT_VOLUMES, with_status(volume, {"phase": "Released"}), subresource="status"
-            )
+            volume = await self.context.update(PERSISTENT_VOLUMES, _in_phase(volume, "Released"), subresource="status")
         if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete" and not volume["metadata"].get("deletionTimestamp"):
             await self._reclaim(volume)
 
@@ -183,8 +181,31 @@ class VolumeController(Controller):
             if path.parent == self.context.config.directory / "volumes":
                 await asyncio.to_thread(shutil.rmtree, path, True)
             await self.context.delete(PERSISTENT_VOLUMES, volume)
-        elif not by and (volume.get("status") or {}).get("phase") != "Failed":
-            message = f'error getting deleter volume plugin for volume "{volume["metadata"]["name"]}": no volume plugin matched'
-            status = {"phase": "Failed", "message": message}
-            await self.context.update(PERSISTENT_VOLUMES, with_status(volume, status), subresource="status")
-            self.emit(volume, "Warning", "VolumeFailedDelete", message)
+        elif not by and (problem := _undeletable(volume)):
+            if (volume.get("status") or {}).get("phase") != "Failed":
+                await self.context.update(PERSISTENT_VOLUMES, _in_phase(volume, "Failed", problem), subresource="status")
+                self.emit(volume, "Warning", "VolumeFailedDelete", problem)
+        elif not by:
+            await self.context.delete(PERSISTENT_VOLUMES, volume)
+
+
+def _in_phase(volume: Obj, phase: str, message: str = "") -> Obj:
+    """``volume`` that has come to ``phase`` now."""
+    status = {"phase": phase, "lastPhaseTransitionTime": rfc3339()} | ({"message": message} if message else {})
+    return with_status(volume, status)
+
+
+def _undeletable(volume: Obj) -> str:
+    """Why Kubernetes cannot delete what a volume that nobody provisioned stands for; empty for a hostPath below /tmp.
+
+    Of that, too, only the object goes here: the files are this machine's, not a node's.
+    """
+    source = volume["spec"].get("hostPath")
+    if source is None:
+        return (
+            f'error getting deleter volume plugin for volume "{volume["metadata"]["name"]}": no deletable volume plugin matched'
+        )
+    path = str(source.get("path", ""))
+    if path.startswith("/tmp/") and len(path) > len("/tmp/"):
+        return ""
+    return f"host_path deleter only supports /tmp/.+ but received provided {path}"

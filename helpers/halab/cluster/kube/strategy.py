@@ -319,6 +319,8 @@ def _data_sources(spec: Obj) -> None:
 
 def _volume_create(obj: Obj) -> None:
     obj["status"] = {"phase": "Pending"}
+    if since := obj["metadata"].get("creationTimestamp"):
+        obj["status"]["lastPhaseTransitionTime"] = since
 
 
 def _secret_update(new: Obj, old: Obj, subresource: str | None) -> None:
