@@ -1,4 +1,4 @@
-"""A real JupyterLab and a real Chromium, for the browser tests and the screenshots.
+"""A real JupyterLab (and Notebook, which the same server shows) and a real Chromium, for the browser tests and the screenshots.
 
 with JupyterLab(folder, environment) as server, chromium() as browser:
     page = browser.new_page(); page.goto(server.url("02-deploy.ipynb"))
@@ -44,9 +44,10 @@ class JupyterLab:
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder / ".jupyter.log"
 
-    def url(self, notebook: str) -> str:
-        """``reset``: a workspace of an earlier page, with its open notebooks, is not restored."""
-        return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}?reset"
+    def url(self, notebook: str, app: str = "lab") -> str:
+        """In ``lab`` or ``notebook``. ``reset``: a workspace of an earlier page, with its open notebooks, is not restored."""
+        place = f"lab/tree/{notebook}?reset" if app == "lab" else f"notebooks/{notebook}"
+        return f"http://127.0.0.1:{self.port}/{place}"
 
     def __enter__(self) -> JupyterLab:
         home = self.folder / ".jupyter-home"
@@ -54,7 +55,8 @@ class JupyterLab:
         command = [
             *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", f"--port={self.port}"),
             *("--IdentityProvider.token=", "--ServerApp.password=", "--allow-root", f"--ServerApp.root_dir={self.folder}"),
-            *("--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None", "--ServerApp.terminals_enabled=False"),
+            *("--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"),
+            *("--LabApp.news_url=None", "--ServerApp.terminals_enabled=False"),
         ]
         settings = {
             "JUPYTER_CONFIG_DIR": str(home),

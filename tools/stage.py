@@ -51,7 +51,7 @@ def staged(
     return page
 
 
-def pod(name: str, node: str, ready: bool = True, version: int = 1, owner: str = "web-1") -> dict[str, Any]:
+def pod(name: str, node: str, ready: bool = True, version: int = 1, owner: str = "web-6d4f") -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
@@ -73,6 +73,8 @@ def objects(pods: int = 6, nodes: int = 3) -> dict[str, list[dict[str, Any]]]:
     """A cluster of ``pods`` ready pods behind one Service and one Ingress, and a Deployment that rolls out."""
     names = [f"node-{i + 1}" for i in range(nodes)]
     made = [pod(f"web-6d4f-{i:04d}", names[i % nodes], ready=i % 5 != 3) for i in range(pods)]
+    if pods > 5:
+        made[5] = pod("web-7c9b-0005", names[5 % nodes], owner="web-7c9b")  # the first of the next revision
     endpoints = [
         {"targetRef": {"name": p["metadata"]["name"]}, "conditions": {"ready": p["status"]["conditions"][0]["status"] == "True"}}
         for p in made
@@ -83,7 +85,7 @@ def objects(pods: int = 6, nodes: int = 3) -> dict[str, list[dict[str, Any]]]:
 
     def revision(number: int, image: str, wanted: int, there: int, ready: int) -> dict[str, Any]:
         meta = {
-            "name": f"web-{number}",
+            "name": {1: "web-6d4f", 2: "web-7c9b"}[number],
             "annotations": {"deployment.kubernetes.io/revision": str(number)},
             "ownerReferences": owner,
         }

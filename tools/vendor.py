@@ -1,5 +1,5 @@
 """Write, or verify, the one third-party file that the widgets carry: uPlot, the chart library, bundled so that no page needs the network.
-And fetch, for the browser tests alone, axe-core, which looks for what keeps people out.
+And fetch, for the browser tests alone, what they look with.
 
 python tools/vendor.py build      fetch the pinned release with npm and write helpers/halab/widgets/vendor/
 python tools/vendor.py verify     fail if a file there is not the pinned one (by its SHA-256)
@@ -23,25 +23,37 @@ FILES = {
     "uplot.LICENSE": ("LICENSE", "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd"),
 }
 
-AXE = "axe-core@4.14.1"  # MPL-2.0; kept out of the tree
-AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+# For the browser tests alone, kept out of the tree: (package, member, SHA-256).
+AXE = ("axe-core@4.14.1", "axe.min.js", "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c")  # MPL-2.0
+REQUIRE = ("requirejs@2.3.8", "require.js", "c1fc6b1d53af7522f78d664922abb32acac64ed0ecccb8f907f1e6fc7262563a")  # MIT
+# What VS Code's Jupyter extension shows widgets with; MIT.
+VSCODE = (
+    "@vscode/jupyter-ipywidgets8@1.0.9",
+    "dist/ipywidgets.js",
+    "a76235308552fc3ef3fe3e6d801422172ac7252a89498df7d2b8f35276b92120",
+)
 
 
 def axe() -> Path:
-    """The pinned axe-core script, fetched with npm once. Raises RuntimeError if what came is not that."""
-    file = FOLDER.parents[3] / ".tools" / "axe.min.js"
+    """axe-core, which looks for what keeps people out."""
+    return fetched(*AXE)
+
+
+def fetched(package: str, member: str, digest: str) -> Path:
+    """One file of a pinned npm package, fetched once. Raises RuntimeError if what came is not that."""
+    file = FOLDER.parents[3] / ".tools" / "npm" / package.replace("/", "-") / Path(member).name
     if not file.is_file():
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
-            done = subprocess.run(["npm", "pack", "--silent", AXE], cwd=scratch, check=True, capture_output=True, text=True)
+            done = subprocess.run(["npm", "pack", "--silent", package], cwd=scratch, check=True, capture_output=True, text=True)
             with tarfile.open(Path(scratch) / done.stdout.split()[-1]) as archive:
-                found = archive.extractfile("package/axe.min.js")
+                found = archive.extractfile(f"package/{member}")
                 assert found is not None
                 new = file.with_suffix(f".{os.getpid()}")
                 new.write_bytes(found.read())
                 new.replace(file)
-    if hashlib.sha256(file.read_bytes()).hexdigest() != AXE_SHA256:
-        raise RuntimeError(f"{file} is not the script of {AXE}; remove it")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        raise RuntimeError(f"{file} is not the script of {package}; remove it")
     return file
 
 

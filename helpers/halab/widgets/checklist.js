@@ -11,23 +11,33 @@ function paint({ model, el }) {
   const list = make("ul", "halab-checklist-list");
   shown.body.append(bar, list);
 
-  function row(task) {
-    const item = make("li", `halab-task${task.done ? " halab-task-done" : ""}`);
-    const mark = make("span", "halab-task-mark", task.done ? "✔" : task.busy ? "…" : "○");
+  function createTask(task) {
+    const item = make("li", "halab-task");
+    const mark = make("span", "halab-task-mark");
     mark.setAttribute("aria-hidden", "true");
     const words = make("div", "halab-task-words");
-    words.append(make("span", "halab-task-title", task.title), make("span", "halab-task-state", task.done ? "done" : task.busy ? "looking…" : "open"));
-    if (task.text) words.append(make("div", "halab-task-text", task.text));
+    words.append(make("span", "halab-task-title"), make("span", "halab-task-state"), make("div", "halab-task-text"));
     const buttons = make("div", "halab-task-buttons");
     for (const [verb, label] of [["check", task.active ? "Run the check" : "Check"], ["hint", "Hint"]]) {
-      const button = make("button", "halab-button halab-task-button", label);
+      const button = press(label, () => model.send({ do: verb, task: task.id }), "halab-task-button");
       button.setAttribute("aria-label", `${label}: ${task.title}`);
-      button.disabled = task.busy;
-      button.addEventListener("click", () => model.send({ do: verb, task: task.id }));
-      if (!(verb === "hint" && task.done)) buttons.append(button);
+      buttons.append(button);
     }
     item.append(mark, words, buttons);
     return item;
+  }
+
+  function drawTask(item, task) {
+    const [mark, words, buttons] = item.children;
+    const [title, state, text] = words.children;
+    item.classList.toggle("halab-task-done", task.done);
+    say(mark, task.done ? "✔" : task.busy ? "…" : "○");
+    say(title, task.title);
+    say(state, task.done ? "done" : task.busy ? "looking…" : "open");
+    say(text, task.text);
+    text.hidden = !task.text;
+    for (const button of buttons.children) enable(button, !task.busy);
+    buttons.children[1].hidden = task.done;
   }
 
   function draw() {
@@ -37,9 +47,7 @@ function paint({ model, el }) {
     bar.setAttribute("aria-valuemax", String(tasks.length));
     bar.setAttribute("aria-valuenow", String(done));
     fill.style.width = `${tasks.length ? (100 * done) / tasks.length : 0}%`;
-    const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
-    list.replaceChildren(...tasks.map(row));
-    if (focused) [...list.querySelectorAll("button")].find((b) => b.getAttribute("aria-label") === focused)?.focus();
+    keyed(list, tasks, (t) => t.id, createTask, drawTask);
   }
 
   const off = listen(model, { "change:tasks": draw });

@@ -19,6 +19,19 @@ function make(tag, name, text) {
   return element;
 }
 
+/** A button that calls `act`. One that is not to be pressed now keeps the focus, which a disabled one would lose. @param {string} text @param {() => void} act */
+function press(text, act, extra = "") {
+  const button = make("button", `halab-button${extra && ` ${extra}`}`, text);
+  button.addEventListener("click", () => button.getAttribute("aria-disabled") !== "true" && act());
+  return button;
+}
+
+/** @param {HTMLElement} button @param {boolean} on */
+function enable(button, on) {
+  if (on) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
+}
+
 /** Only what differs is written: a write, even of the same words, costs a layout. @param {HTMLElement} element @param {string} text */
 function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -32,12 +45,6 @@ function glyph(state) {
   svg.setAttribute("aria-hidden", "true");
   svg.innerHTML = HALAB_GLYPHS[state] ?? HALAB_GLYPHS.waiting;
   return svg;
-}
-
-/** The part of a name that tells it from its siblings. @param {string} name */
-function short(name) {
-  const words = name.split("-");
-  return words.length > 2 ? words.slice(-2).join("-") : name;
 }
 
 /** Keep one child element a key, in order; make and update as needed.
@@ -204,6 +211,8 @@ function reattaching(paint) {
     notice.setAttribute("role", "status");
     notice.append(words, button);
     const place = make("div", "halab-place");
+    // Keys are the widget's own: in JupyterLab X on a button would cut the cell, and an arrow on a pod leave it.
+    for (const element of [notice, place]) element.setAttribute("data-lm-suppress-shortcuts", "true");
     el.append(notice, place);
     let current = model;
     let end = paint({ model, el: place });

@@ -1,7 +1,7 @@
 // The fault panel: choose, look at what would be hit, inject, heal. What is active counts down.
 
 function paint({ model, el }) {
-  const all = make("button", "halab-button", "Heal all");
+  const all = press("Heal all", () => send({ do: "heal-all" }));
   const shown = frame({ model, el }, "faults", "Fault panel", all);
   const form = make("div", "halab-faults-form");
   const label = (/** @type {string} */ text, /** @type {HTMLElement} */ control) => {
@@ -19,8 +19,8 @@ function paint({ model, el }) {
   label("failure", choice);
   const targetBox = label("target", target);
   label("seconds", seconds);
-  const look = make("button", "halab-button", "What would it hit?");
-  const inject = make("button", "halab-button halab-button-danger", "Inject");
+  const look = press("What would it hit?", () => send({ do: "preview", ...asked() }));
+  const inject = press("Inject", () => send({ do: "inject", confirmed: previewed(model.get("preview")), ...asked() }), "halab-button-danger");
   const buttons = make("span", "halab-faults-buttons");
   buttons.append(look, inject);
   form.append(buttons);
@@ -77,9 +77,8 @@ function paint({ model, el }) {
     all.hidden = !list.length;
     keyed(active, list, (f) => f.id, (f) => {
       const item = make("li", "halab-faults-item");
-      const button = make("button", "halab-button", "Heal");
+      const button = press("Heal", () => send({ do: "heal", id: f.id }));
       button.setAttribute("aria-label", `Heal ${f.fault} ${f.target}`);
-      button.addEventListener("click", () => send({ do: "heal", id: f.id }));
       item.append(glyph("failing"), make("span", "halab-title", `${f.fault} ${f.target}`), make("span", "halab-faults-left"), button);
       return item;
     }, (item, f) => say(item.querySelector(".halab-faults-left"), `${f.hits.join(", ")} · heals by itself in ${Math.max(0, Math.round(f.until - Date.now() / 1000))} s${f.error ? ` · ✕ ${f.error}` : ""}`));
@@ -93,14 +92,11 @@ function paint({ model, el }) {
   let ticking = 0;
 
   function drawBusy() {
-    for (const button of [look, inject]) button.toggleAttribute("disabled", model.get("busy"));
+    for (const button of [look, inject]) enable(button, !model.get("busy"));
     inject.textContent = model.get("busy") ? "Working…" : "Inject";
   }
   choice.addEventListener("change", drawAbout);
   target.addEventListener("change", drawHits);
-  look.addEventListener("click", () => send({ do: "preview", ...asked() }));
-  inject.addEventListener("click", () => send({ do: "inject", confirmed: previewed(model.get("preview")), ...asked() }));
-  all.addEventListener("click", () => send({ do: "heal-all" }));
   // Keys that the notebook would take (Enter, arrows, Delete) belong to the controls.
   shown.root.addEventListener("keydown", (event) => event.stopPropagation());
   const off = listen(model, { "change:targets": drawTargets, "change:preview": drawHits, "change:active": drawActive, "change:busy": drawBusy });

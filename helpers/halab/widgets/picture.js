@@ -24,31 +24,53 @@ function topologyStage(host, does) {
   /** @type {Map<string, HTMLElement>} */
   const shown = new Map();
 
+  /** Deployments whose pods are of several revisions now. @type {Set<string>} */
+  const mixed = new Set();
+
+  /** What a pod is called here, without the hash that says nothing to anybody, and its revision while there are others: ["web x7k2p", "#2"]. */
+  function nameOf(pod) {
+    const made = picture[`revision/${pod.owner}`];
+    if (!made?.deployment || !pod.name.startsWith(`${pod.owner}-`)) return [pod.name, ""];
+    return [`${made.deployment} ${pod.name.slice(pod.owner.length + 1)}`, mixed.has(made.deployment) ? `#${made.revision}` : ""];
+  }
+
+  function countRevisions(pods) {
+    const owners = new Map();
+    mixed.clear();
+    for (const pod of pods) {
+      const deployment = picture[`revision/${pod.owner}`]?.deployment;
+      if (deployment && (owners.get(deployment) ?? pod.owner) !== pod.owner) mixed.add(deployment);
+      else if (deployment) owners.set(deployment, pod.owner);
+    }
+  }
+
   function createPod() {
     const button = make("button", "halab-pod");
-    button.append(make("span", "halab-pod-glyph"), make("span", "halab-pod-name"), " ", make("span", "halab-pod-word"));
+    button.append(make("span", "halab-pod-glyph"), make("span", "halab-pod-name"), " ", make("span", "halab-pod-revision"), " ", make("span", "halab-pod-word"));
     button.tabIndex = -1;
     return button;
   }
 
   function updatePod(button, pod) {
     shown.set(pod.uid || pod.name, button);
-    if (button.halabPod === pod) return;
+    const [called, revision] = nameOf(pod);
+    if (button.halabPod === pod && button.dataset.called === called + revision) return;
     button.halabPod = pod;
-    const [mark, name, word] = button.children;
+    button.dataset.called = called + revision;
+    const [mark, name, from, word] = button.children;
     if (button.dataset.state !== pod.state) {
       button.dataset.state = pod.state;
       button.className = `halab-pod halab-pod-${pod.state}`;
       mark.replaceChildren(glyph(pod.state));
     }
-    if (button.dataset.pod !== pod.name) {
-      button.dataset.pod = pod.name;
-      name.textContent = short(pod.name);
-    }
+    button.dataset.pod = pod.name;
+    say(name, called);
+    say(from, revision);
+    from.hidden = !revision;
     const restarts = pod.restarts ? ` ↻${pod.restarts}` : "";
     say(word, pod.word + restarts);
     // What is seen comes first, so that who says what they see reaches it by voice.
-    button.setAttribute("aria-label", `${name.textContent} ${word.textContent}, pod ${pod.name}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`);
+    button.setAttribute("aria-label", `${called} ${revision}${revision && " "}${word.textContent}, pod ${pod.name}${pod.restarts ? `, ${pod.restarts} restarts` : ""}`);
     if (does.selected) button.setAttribute("aria-pressed", String(pod.name === does.selected()));
     button.title = `${pod.name}\n${pod.word}${pod.address ? ` · ${pod.address}` : ""}\n${pod.images.join(", ")}`;
   }
@@ -83,6 +105,7 @@ function topologyStage(host, does) {
 
   function structure() {
     const pods = viewsOf(picture, "pod/");
+    countRevisions(pods);
     dense = pods.length > HALAB_DENSE;
     stage.classList.toggle("halab-dense", dense);
     shown.clear();
@@ -167,6 +190,7 @@ function topologyStage(host, does) {
     }
     const pods = new Map(viewsOf(picture, "pod/").map((pod) => [pod.name, pod]));
     const boxes = new Map([...nodes.children].map((box) => [box.dataset.key, box.getBoundingClientRect()]));
+    const top = Math.min(...[...boxes.values()].map((box) => box.top)) - frame.top;
     viewsOf(picture, "service/").forEach((service, number) => {
       const from = chips.get(service.name);
       if (!from) return;
@@ -187,7 +211,7 @@ function topologyStage(host, does) {
         const x = node.left + HALAB_GUTTER - (number % 3) * 3 - frame.left;
         let y = node.top - frame.top;
         const any = found.some(([, ready]) => ready);
-        lines.push([down(...start, x, y), any]);
+        lines.push([`${down(...start, x, top)}V${y}`, any]); // where nodes stand below each other, along those above
         if (dense) {
           lines.push([`M${x} ${y}v8`, any]);
           continue;

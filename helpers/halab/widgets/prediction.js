@@ -15,11 +15,7 @@ function paint({ model, el }) {
     group.append(label);
     return input;
   });
-  const commit = make("button", "halab-button halab-predict-button", "Commit to this");
-  commit.addEventListener("click", () => {
-    const option = inputs.findIndex((input) => input.checked);
-    if (option >= 0) model.send({ do: "commit", option });
-  });
+  const commit = press("Commit to this", () => model.send({ do: "commit", option: inputs.findIndex((input) => input.checked) }));
   const said = make("span", "halab-predict-said");
   said.setAttribute("aria-live", "polite");
   root.append(group, commit, said);
@@ -32,7 +28,7 @@ function paint({ model, el }) {
       if (fixed) input.checked = index === chosen;
       input.disabled = fixed;
     });
-    commit.disabled = fixed || !inputs.some((input) => input.checked);
+    enable(commit, !fixed && inputs.some((input) => input.checked));
     said.textContent = fixed ? "Noted. Now see what happens." : inputs.some((input) => input.checked) ? "" : "Choose one first.";
   }
   group.addEventListener("change", draw);

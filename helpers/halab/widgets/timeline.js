@@ -13,9 +13,13 @@ function paint({ model, el }) {
   host.setAttribute("role", "img");
   const lanes = make("div", "halab-timeline-lanes");
   const bar = make("div", "halab-timeline-bar");
-  const back = make("button", "halab-button", "◀ Change");
-  const forth = make("button", "halab-button", "Change ▶");
-  const live = make("button", "halab-button", "Now");
+  const back = press("◀ Change", () => go(changes().filter((at) => at < now - 0.05).pop() ?? start));
+  const forth = press("Change ▶", () => go(changes().find((at) => at > now + 0.05) ?? end));
+  const live = press("Now", () => {
+    following = true;
+    now = end;
+    later();
+  });
   back.setAttribute("aria-label", "Back to the change before");
   forth.setAttribute("aria-label", "On to the next change");
   const slider = /** @type {HTMLInputElement} */ (make("input", "halab-timeline-slider"));
@@ -220,7 +224,7 @@ function paint({ model, el }) {
     root.style.setProperty("--halab-now", `${(100 * (now - start)) / (end - start)}%`);
     stage.draw(picture, null);
     tell(now, picture);
-    live.disabled = following;
+    enable(live, !following);
     if (whole) {
       whole = false;
       drawLanes();
@@ -247,13 +251,6 @@ function paint({ model, el }) {
     go(now + step);
     event.preventDefault();
     event.stopPropagation();
-  });
-  back.addEventListener("click", () => go(changes().filter((at) => at < now - 0.05).pop() ?? start));
-  forth.addEventListener("click", () => go(changes().find((at) => at > now + 0.05) ?? end));
-  live.addEventListener("click", () => {
-    following = true;
-    now = end;
-    later();
   });
 
   function save(name, type, text) {
