@@ -99,7 +99,8 @@ TABLE: tuple[Row, ...] = (
         "looked at from time to time, and a pod beyond them is evicted.", DOCS + "concepts/storage/persistent-volumes/"),
     Row("Storage", "CSI", A, "No CSI drivers, snapshots or per-node volume limits.", DOCS + "concepts/storage/volumes/#csi"),
     # API
-    Row("API", "CEL rules", N, "x-kubernetes-validations of custom resources and ValidatingAdmissionPolicies are stored, not evaluated.",
+    Row("API", "CEL rules", R, "x-kubernetes-validations of custom resources are evaluated by the language's own engine, without cost limits; macros with two "
+        "variables, format.named() and timestamps inside list macros are not there. ValidatingAdmissionPolicies are stored, not evaluated.",
         DOCS + "reference/using-api/cel/"),
     Row("API", "Admission webhooks", N, "Webhook configurations are stored and never called; mutating admission policies are not served.",
         DOCS + "reference/access-authn-authz/extensible-admission-controllers/"),

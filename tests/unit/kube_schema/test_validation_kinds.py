@@ -143,7 +143,7 @@ def test_a_custom_resource_definition_is_checked() -> None:
     spec = {"group": "example.com", "scope": "Namespaced", "names": {"plural": "ferries", "kind": "Ferry"}, "versions": versions}
     assert faults(k.CUSTOM_RESOURCE_DEFINITIONS, "boats.example.com", spec=spec) == [
         'metadata.name: Invalid value: "boats.example.com": must be spec.names.plural+"."+spec.group',
-        "spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields",
+        "spec.validation.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields",
     ]
 
 

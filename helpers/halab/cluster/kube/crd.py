@@ -1,8 +1,7 @@
 """Custom resources: from a CustomResourceDefinition to kinds, shapes, columns; and what its schema does to objects.
 
 ``register`` makes a definition's versions known to ``schema``, ``table`` and this module; ``kinds_of`` gives the ``Kind`` values
-to serve. Structural schemas only, as in apiextensions.k8s.io/v1. Rules in CEL (``x-kubernetes-validations``) are accepted and
-published, but not evaluated. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+to serve. Structural schemas only, as in apiextensions.k8s.io/v1. https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from halab.cluster.kube import crd_values, schema, table
+from halab.cluster.kube.cel import rules
 from halab.cluster.kube.crd_columns import layout
 from halab.cluster.kube.kinds import SCALE, STATUS, Kind, Subresource
 from halab.cluster.kube.schema import ANY, LIST, MAP, OBJECT_META, STRING, STRUCT, Node, definition_node
-from halab.cluster.kube.status import FieldError
+from halab.cluster.kube.status import FieldError, invalid_value
 from halab.cluster.kube.types import Obj
 
 _OPEN: Obj = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -30,6 +30,7 @@ class Version:
     node: Node
     scale: Obj = field(default_factory=dict)
     selectable: frozenset[str] = field(default_factory=frozenset)
+    rules: rules.Tree | None = None
 
 
 _versions: dict[tuple[str, str, str], Version] = {}
@@ -72,7 +73,8 @@ def register(definition: Obj) -> list[Kind]:
         raw = (given.get("schema") or {}).get("openAPIV3Schema") or _OPEN
         node = _root(raw)
         selectable = frozenset(item["jsonPath"].lstrip(".") for item in given.get("selectableFields") or ())
-        _versions[_key(kind)] = Version(kind, raw, node, dict((given.get("subresources") or {}).get("scale") or {}), selectable)
+        scale = dict((given.get("subresources") or {}).get("scale") or {})
+        _versions[_key(kind)] = Version(kind, raw, node, scale, selectable, rules.tree_of(raw, root=True))
         schema.register(kind, node)
         table.register(kind, layout(given.get("additionalPrinterColumns")))
     return kinds
@@ -115,9 +117,23 @@ def apply_defaults(kind: Kind, obj: Obj) -> None:
 
 
 def validate(kind: Kind, obj: Obj, old: Obj | None = None) -> list[FieldError]:
-    """What the schema finds wrong with an object; metadata is validated elsewhere."""
+    """What the schema and its rules find wrong with an object; metadata is validated elsewhere. What an update leaves as it was is not held
+    against it."""
     version = version_of(kind)
-    return crd_values.validate(version.raw, obj) if version else []
+    if version is None:
+        return []
+    faults = crd_values.validate(version.raw, obj, old)
+    if version.rules is None:
+        return faults
+    if any(fault.reason in _BLOCKING for fault in faults):
+        return [*faults, invalid_value("<nil>", None, rules.NOT_CHECKED)]
+    return faults + rules.evaluate(version.rules, obj, rules.ABSENT if old is None else old)
+
+
+_BLOCKING = frozenset({
+    "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
+})  # fmt: skip
+"""Faults that keep rules from being asked: they would stumble over them."""
 
 
 def has_schema(definition: Obj) -> bool:

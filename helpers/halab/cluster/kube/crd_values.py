@@ -46,12 +46,47 @@ def apply_defaults(raw: Obj, value: Any) -> None:
             apply_defaults(raw["items"], item)
 
 
-def validate(raw: Obj, obj: Obj) -> list[FieldError]:
-    """The faults of a whole object. Its apiVersion, kind and metadata are not looked at."""
+def validate(raw: Obj, obj: Obj, old: Obj | None = None) -> list[FieldError]:
+    """The faults of a whole object. Its apiVersion, kind and metadata are not looked at, nor what is as it was in ``old``."""
     given = {name: child for name, child in (raw.get("properties") or {}).items() if name not in _OWN}
     members = {name: value for name, value in obj.items() if name not in _OWN}
     wanted = [name for name in raw.get("required") or () if name not in _OWN]
-    return list(_faults({**raw, "properties": given, "required": wanted}, members, ""))
+    whole = {**raw, "properties": given, "required": wanted}
+    if old is None:
+        return list(_faults(whole, members, ""))
+    before = {name: value for name, value in old.items() if name not in _OWN}
+    return list(_changed(whole, members, before, ""))
+
+
+def _changed(raw: Obj, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+    """The faults of what an update changes: a fault at a value that stayed is Kubernetes' business of yesterday (ratcheting)."""
+    if value == old:
+        return
+    stayed = _same_places(raw, value, old, path)
+    for fault in _faults(raw, value, path):
+        if not any(fault.path == place or fault.path.startswith((f"{place}.", f"{place}[")) for place in stayed):
+            yield fault
+
+
+def _same_places(raw: Obj, value: Any, old: Any, path: str) -> list[str]:
+    """The paths below ``path`` whose values did not change; list items are compared only where the schema gives them keys."""
+    places: list[str] = []
+    if isinstance(value, dict) and isinstance(old, dict):
+        properties, additional = raw.get("properties") or {}, raw.get("additionalProperties")
+        for name, item in value.items():
+            child = properties.get(name, additional if isinstance(additional, dict) else None)
+            if child is not None and name in old:
+                where = _join(path, name)
+                places += [where] if item == old[name] else _same_places(child, item, old[name], where)
+    elif isinstance(value, list) and isinstance(old, list) and raw.get("x-kubernetes-list-type") == "map":
+        keys = raw.get("x-kubernetes-list-map-keys") or ()
+        known = [({key: item.get(key) for key in keys}, item) for item in old if isinstance(item, dict)]
+        for index, item in enumerate(value):
+            found = [other for key, other in known if isinstance(item, dict) and key == {k: item.get(k) for k in keys}]
+            if found:
+                where = f"{path}[{index}]"
+                places += [where] if item == found[0] else _same_places(raw.get("items") or {}, item, found[0], where)
+    return places
 
 
 _OWN = ("apiVersion", "kind", "metadata")

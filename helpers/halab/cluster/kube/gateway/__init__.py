@@ -11,6 +11,7 @@ from halab.cluster.kube.gateway.blocks import GROUP
 from halab.cluster.kube.gateway.gateway import gateway
 from halab.cluster.kube.gateway.gateway_class import gateway_class
 from halab.cluster.kube.gateway.http_route import http_route
+from halab.cluster.kube.gateway.rules import attach
 from halab.cluster.kube.types import Obj
 
 __all__ = ["GROUP", "definitions"]
@@ -41,7 +42,7 @@ def _definition(kind: str, plural: str, short: str, scope: str, schema: Obj, col
         "name": "v1",
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": schema},
+        "schema": {"openAPIV3Schema": attach(kind, schema)},
         "subresources": {"status": {}},
         "additionalPrinterColumns": columns,
     }
