@@ -12,6 +12,7 @@ from halab.cluster.apiserver import goyaml, health, reads
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.render import Format, Renderer
 from halab.cluster.kube import exact, kinds
+from halab.cluster.kube.parse import parse_json
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.table import table
 from halab.settings import Addresses
@@ -68,7 +69,7 @@ def test_metadata_of_a_list_and_of_an_object_are_different_requests() -> None:
 
 
 def test_keys_that_are_there_twice_are_named_with_their_paths() -> None:
-    document = exact.parse_json(b'{"spec":{"replicas":1,"replicas":2,"c":[{"a":1,"a":2}]}}')
+    document = parse_json(b'{"spec":{"replicas":1,"replicas":2,"c":[{"a":1,"a":2}]}}')
     assert exact.repeated(document) == ['duplicate field "spec.replicas"', 'duplicate field "spec.c[0].a"']
 
 
