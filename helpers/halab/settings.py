@@ -73,8 +73,67 @@ class Addresses:
     def dns(self) -> str:
         return f"{self.prefix}.128.10"
 
+    @property
+    def api_in_pods(self) -> str:
+        """Where a pod finds the API server: the endpoint of the Service ``kubernetes``."""
+        return self.api
+
+    def kubelet(self, index: int) -> str:
+        """Where the agent of node ``index`` serves its own port (logs, exec)."""
+        return self.node(index)
+
+    @property
+    def dns_server(self) -> tuple[str, int] | None:
+        """Where the DNS server listens, if the data plane must lead to it; None: at ``dns`` itself."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeAddresses(Addresses):
+    """The same plan in 10.number.0.0/16, a network of the Docker engine, for pods that are containers.
+
+    ==================  ======================================
+    10.c.0.1            this machine, as pods see it: the API server (6443), the DNS server (20053)
+    10.c.0.2            the gateway container: Ingress and Gateway
+    10.c.0.(10+n)       node n, for NodePorts: the gateway too
+    10.c.(1+n).0/24     the pods of node n
+    10.c.128.0/17       Services: the gateway too
+    127.c.0.1           the API server and the lock, as above
+    127.c.0.(10+n)      the agent of node n
+    ==================  ======================================
+    """
+
+    @property
+    def prefix(self) -> str:
+        return f"10.{self.number}"
+
+    @property
+    def api(self) -> str:
+        return f"127.{self.number}.0.1"
+
+    @property
+    def subnet(self) -> str:
+        return f"{self.prefix}.0.0/16"
+
+    @property
+    def bridge(self) -> str:
+        return f"{self.prefix}.0.1"
+
+    @property
+    def api_in_pods(self) -> str:
+        return self.bridge
+
+    def kubelet(self, index: int) -> str:
+        return f"127.{self.number}.0.{10 + index}"
+
+    @property
+    def dns_server(self) -> tuple[str, int] | None:
+        return self.bridge, DNS_SERVER_PORT
+
 
 API_PORT = 6443
+DNS_SERVER_PORT = 20053  # on the bridge, where ordinary users may not bind 53
+PROCESS, DOCKER = "process", "docker"  # what pods are: sandboxed processes, or containers of a Docker engine
 LOCK_PORT = 6400
 KUBELET_PORT = 10250
 
@@ -96,10 +155,12 @@ class ClusterConfig:
     port_shift: int
     tokens: dict[str, str] = field(default_factory=dict, repr=False)
     without: tuple[str, ...] = ()  # components left out: controllers, scheduler, nodes, dataplane
+    runtime: str = PROCESS
+    engine: str = ""  # the Docker engine's Unix socket, with the runtime ``docker``
 
     @property
     def addresses(self) -> Addresses:
-        return Addresses(self.number)
+        return addresses_of(self.number, self.runtime)
 
     @property
     def published(self) -> str:
@@ -166,6 +227,10 @@ class ClusterConfig:
         raw["directory"], raw["images"] = Path(raw["directory"]), Path(raw["images"])
         raw["nodes"], raw["without"] = tuple(raw["nodes"]), tuple(raw["without"])
         return cls(**raw)
+
+
+def addresses_of(number: int, runtime: str) -> Addresses:
+    return BridgeAddresses(number) if runtime == DOCKER else Addresses(number)
 
 
 def cluster_directory(name: str, home: Path | None = None) -> Path:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halab.backends import choice, preflight
+from halab.errors import MachineError
+from halab.settings import DOCKER, PROCESS
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """``backend``, and one line that says why and what would be better."""
+    """``backend``, the embedded cluster's ``runtime``, and one line that says why and what would be better."""
 
     backend: str
     why: str
+    runtime: str = ""
 
 
 def choose(name: str) -> Chosen:
@@ -30,6 +33,34 @@ def choose(name: str) -> Chosen:
         )
     first = failed[0]
     better = f"; {first.remedy}" if first.remedy else ""
+    if not (obstacle := engine_obstacle()):
+        why = "embedded with --runtime docker: an engine is here, so pods are real containers"
+        return Chosen(choice.EMBEDDED, f"{why}; for a real Kubernetes (kind), {first.subject}: {first.fact}{better}", DOCKER)
+    if first.subject != "docker":
+        better += f"; for pods in containers, {obstacle}"
     return Chosen(
         choice.EMBEDDED, f"embedded: it needs nothing; for a real Kubernetes (kind), {first.subject}: {first.fact}{better}"
+    )
+
+
+def engine_obstacle() -> str:
+    """Why pods cannot be containers of an engine here; empty where they can, as far as can be told without trying."""
+    try:
+        from halab.engine.client import connect, rootless
+
+        client = connect()
+        try:
+            return "the engine is rootless" if rootless(client) else ""
+        finally:
+            client.close()
+    except MachineError as error:
+        return f"{error.subject} {error.fact}"
+
+
+def choose_runtime() -> Chosen:
+    """``--runtime auto``."""
+    if obstacle := engine_obstacle():
+        return Chosen(choice.EMBEDDED, f"runtime process: pods are sandboxed processes; for real containers, {obstacle}", PROCESS)
+    return Chosen(
+        choice.EMBEDDED, "runtime docker: an engine is here, so pods are real containers (lighter: --runtime process)", DOCKER
     )

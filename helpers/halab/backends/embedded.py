@@ -12,7 +12,7 @@ from halab.cluster.supervisor import manage
 from halab.errors import ClusterError
 from halab.images import api
 from halab.images.types import Engine
-from halab.settings import ClusterConfig
+from halab.settings import DOCKER, ClusterConfig
 
 
 class Embedded:
@@ -37,7 +37,11 @@ class Embedded:
         return Summary(self.name, "embedded", found.state, len(found.nodes))
 
     def features(self) -> frozenset[str]:
-        return frozenset({"ingress", "gateway", "mesh", "networkpolicy"} if "dataplane" not in self._config().without else set())
+        config = self._config()
+        if "dataplane" in config.without:
+            return frozenset()
+        found = {"ingress", "gateway", "mesh"}
+        return frozenset(found if config.runtime == DOCKER else found | {"networkpolicy"})
 
     def _config(self) -> ClusterConfig:
         if self._known is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from halab.backends import controls
 from halab.backends.controls import Answer, Unreachable, Vanished
-from halab.cluster.supervisor import manage
+from halab.cluster.supervisor import engine, manage
 from halab.cluster.supervisor.files import private_directory
 from halab.errors import ClusterError, UsageError
 from halab.images.registry.manage import Registries
@@ -52,6 +52,8 @@ class EmbeddedControls:
             manage.component(self.config.name, name, action)
         if action in ("stop", "kill"):
             manage.wait_stopped(self.config.name, name)
+            if name.startswith("node-agent/"):
+                engine.clear_node(self.config, node)
 
     def node(self, name: str, request: Answer) -> Answer:
         return self._ask(name, "/halab/node", request)
@@ -62,7 +64,7 @@ class EmbeddedControls:
     def _ask(self, node: str, path: str, request: Answer) -> Answer:
         if node not in self.config.nodes:
             raise UsageError(f"node {node}", "does not exist", f"one of: {', '.join(self.config.nodes)}")
-        address = self.config.addresses.node(self.config.nodes.index(node))
+        address = self.config.addresses.kubelet(self.config.nodes.index(node))
         context = ssl.create_default_context(cafile=str(self.config.ca_file))
         connection = http.client.HTTPSConnection(address, KUBELET_PORT, timeout=TIMEOUT, context=context)
         headers = {"Authorization": f"Bearer {self.config.tokens['admin']}", "Content-Type": "application/json"}

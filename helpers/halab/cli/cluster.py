@@ -14,7 +14,7 @@ from halab.cli import leftovers
 from halab.cli.output import emit, progress, say
 from halab.cluster.supervisor import layout, manage
 from halab.errors import ClusterError, UsageError
-from halab.settings import ClusterConfig
+from halab.settings import DOCKER, PROCESS, ClusterConfig
 
 if TYPE_CHECKING:
     from halab.backends.base import Backend
@@ -59,6 +59,11 @@ def document(status: manage.Status) -> dict[str, object]:
 )
 @click.option("--nodes", type=click.IntRange(1, 60), help="How many nodes  [default: those it has, 3 for a new cluster]")
 @click.option(
+    "--runtime",
+    type=click.Choice(["auto", PROCESS, DOCKER]),
+    help="embedded: pods as processes, or as containers of a Docker engine (docs/docker.md)  [default: what it is, process for a new one]",
+)
+@click.option(
     "--without",
     multiple=True,
     type=click.Choice(["controllers", "scheduler", "nodes", "dataplane"]),
@@ -79,10 +84,18 @@ def document(status: manage.Status) -> dict[str, object]:
     "--gateway/--no-gateway", default=None, help="kind, existing: deploy halab's own gateway for Ingress and Gateway API."
 )
 @json_option
-def up(name: str, backend: str | None, nodes: int | None, without: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def up(
+    name: str,
+    backend: str | None,
+    nodes: int | None,
+    runtime: str | None,
+    without: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Bring the cluster up and wait until its nodes are Ready."""
     began = time.monotonic()
-    chosen = _backend(name, backend)
+    chosen, runtime = _backend(name, backend, runtime or "")
     given = {key: value for key, value in options.items() if value is not None}
     for other, keys in ONLY.items():
         if other != chosen and (stray := next((key for key in keys if key in given), "")):
@@ -94,7 +107,7 @@ def up(name: str, backend: str | None, nodes: int | None, without: tuple[str, ..
         return
     fresh = manage.status(name).state in ("absent", "stopped")
     with progress() as shown:
-        status = manage.up(name, nodes=nodes, without=without, report=shown.step)
+        status = manage.up(name, nodes=nodes, without=without, runtime=runtime, report=shown.step)
     took = time.monotonic() - began
     leftovers.heal_embedded(name, fresh=fresh)
     if as_json:
@@ -106,15 +119,31 @@ def up(name: str, backend: str | None, nodes: int | None, without: tuple[str, ..
         )
 
 
-def _backend(name: str, wanted: str | None) -> str:
-    """The backend that ``name`` is, or becomes. One name is never two clusters."""
-    known = choice.read(name)
+def _backend(name: str, wanted: str | None, runtime: str) -> tuple[str, str]:
+    """The backend that ``name`` is, or becomes, and the embedded cluster's runtime (empty: as it is). One name is never two clusters."""
     if wanted == choice.AUTO:
         from halab.backends import auto
 
         chosen = auto.choose(name)
         say(chosen.why)
-        return chosen.backend
+        return chosen.backend, runtime if runtime not in ("", "auto") else chosen.runtime
+    backend = _named_backend(name, wanted)
+    if runtime and backend != choice.EMBEDDED:
+        raise UsageError("--runtime", "is an option of the embedded backend", "say --backend embedded")
+    if runtime == "auto":
+        from halab.backends import auto
+
+        config = layout.read_config(layout.directory_of(name))
+        if config is not None:
+            return backend, config.runtime
+        chosen = auto.choose_runtime()
+        say(chosen.why)
+        return backend, chosen.runtime
+    return backend, runtime
+
+
+def _named_backend(name: str, wanted: str | None) -> str:
+    known = choice.read(name)
     there = known.backend if known else choice.EMBEDDED if layout.read_config(layout.directory_of(name)) else ""
     if wanted and there and wanted != there:
         fact = f"is a cluster of the {there} backend"

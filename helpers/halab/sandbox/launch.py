@@ -76,6 +76,9 @@ class Sandbox:
         """SIGKILL to the program and, through its namespace or its monitor, all that it started."""
         self.signal(signals.SIGKILL)
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Its terminal is one of ours: the kernel tells it."""
+
     async def exec(
         self,
         argv: Sequence[str],

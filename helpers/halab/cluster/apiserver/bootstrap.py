@@ -119,12 +119,12 @@ def _kubernetes_service(tx: Transaction, config: ClusterConfig) -> None:
     ensure(tx, kinds.SERVICES, {"metadata": meta | {"labels": labels}, "spec": spec})
     service_label = {"kubernetes.io/service-name": "kubernetes"}
     port = {"name": "https", "port": API_PORT, "protocol": "TCP"}
-    endpoint = {"addresses": [addresses.api], "conditions": {"ready": True}}
+    endpoint = {"addresses": [addresses.api_in_pods], "conditions": {"ready": True}}
     ensure(
         tx,
         kinds.ENDPOINT_SLICES,
         {"metadata": meta | {"labels": service_label}, "addressType": "IPv4", "endpoints": [endpoint], "ports": [port]},
     )
     mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    subset = {"addresses": [{"ip": addresses.api}], "ports": [port]}
+    subset = {"addresses": [{"ip": addresses.api_in_pods}], "ports": [port]}
     ensure(tx, kinds.ENDPOINTS, {"metadata": meta | {"labels": mirror}, "subsets": [subset]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
 import socket
@@ -59,8 +60,11 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     audit = Audit(config.logs / "audit.log")
     app = Application(context, audit)
     try:
-        place = host or config.addresses.api
-        await http.serve(app, place, port, config.certificate, config.key, on_ready=ready, sock=shared_socket(place, port))
+        first = host or config.addresses.api
+        more = [] if host else [place for place in (config.addresses.api_in_pods,) if place != first]
+        others = [http.serve(app, place, port, config.certificate, config.key, sock=shared_socket(place, port)) for place in more]
+        main = http.serve(app, first, port, config.certificate, config.key, on_ready=ready, sock=shared_socket(first, port))
+        await asyncio.gather(main, *others)
     finally:
         definitions.close()
         audit.close()

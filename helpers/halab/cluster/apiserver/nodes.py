@@ -33,6 +33,8 @@ def node_target(store: Store, config: ClusterConfig, name: str) -> Target:
     host = by_type.get("InternalIP") or by_type.get("Hostname") or by_type.get("ExternalIP") or ""
     if not host:
         raise status.internal(f"no preferred addresses found; known addresses: {list(by_type.items())}")
+    if name in config.nodes and host == config.addresses.node(index := config.nodes.index(name)):
+        host = config.addresses.kubelet(index)
     port = ((state.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT
     return Target(host, port, forward.tls_context(config.ca_file), config.tokens.get("system:apiserver", ""))
 

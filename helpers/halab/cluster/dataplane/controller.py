@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -36,7 +36,10 @@ from halab.cluster.kube.kinds import (
 )
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
-from halab.settings import ClusterConfig
+from halab.settings import DOCKER, ClusterConfig
+
+if TYPE_CHECKING:
+    from halab.cluster.dataplane.contained import Contained
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,7 @@ class DataPlane:
         self.files.write(boot, orjson.dumps(bootstrap(self.files.directory, config.name)))
         self._retry: asyncio.TimerHandle | None = None
         self._retries = 0
-        self.proxy = Proxy(boot, config.logs / "envoy.log", self._refused)
+        self.proxy = Proxy(boot, config.logs / "envoy.log", self._refused, _container(config))
 
     # Look-ups: the cluster's DNS asks them as well
 
@@ -286,6 +289,15 @@ def _truncate(path: Path) -> None:
                 file.truncate(0)
     except FileNotFoundError:
         pass
+
+
+def _container(config: ClusterConfig) -> Contained | None:
+    """Where pods are containers Envoy is one too: in their network."""
+    if config.runtime != DOCKER:
+        return None
+    from halab.cluster.dataplane.contained import Contained
+
+    return Contained(config)
 
 
 def _owner(piece: Obj) -> tuple[str, ...]:

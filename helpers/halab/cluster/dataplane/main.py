@@ -16,7 +16,7 @@ from halab.cluster.dataplane.zone import Zone
 from halab.cluster.kube.kinds import SERVICES, Kind
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
-from halab.settings import ClusterConfig
+from halab.settings import DOCKER, ClusterConfig
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,15 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None]) -> None:
     config.logs.mkdir(parents=True, exist_ok=True)
     plane = DataPlane(client, config)
     zone = Zone(plane, f"{config.addresses.prefix}.0.0/16")
-    server = Server(zone, config.addresses.dns, config.port(DNS_PORT), lambda: dns_fault(plane))
+    place = config.addresses.dns_server or (config.addresses.dns, config.port(DNS_PORT))
+    server = Server(zone, *place, lambda: dns_fault(plane))
 
     async def started() -> None:
         await server.start()
         ready()
 
     introduction = asyncio.create_task(_introduce(client, config))
-    policies = asyncio.create_task(_keep_policies(Policies(client, config, plane)))
+    policies = asyncio.create_task(_keep_policies(client, config, plane))
     try:
         await plane.run(started)
     finally:
@@ -55,9 +56,11 @@ def dns_fault(plane: DataPlane) -> Fault | None:
     return fault_of(service) if service is not None else None
 
 
-async def _keep_policies(policies: Policies) -> None:
+async def _keep_policies(client: Client, config: ClusterConfig, plane: DataPlane) -> None:
+    if config.runtime == DOCKER:  # its pods do not load the library that would read the tables
+        return
     try:
-        await policies.run()
+        await Policies(client, config, plane).run()
     except OSError as error:
         log.error("NetworkPolicies are not enforced: %s", error)
 

@@ -55,6 +55,8 @@ def build(
     nodes = sorted((node for each in world.nodes if (node := Node.of(each))), key=lambda node: node.name)
     own = () if "services" in config.without else world.services.values()  # in a pod of some cluster, Services are that cluster's
     listens, wanted = services.plan(config, own, world.slices, nodes, world.mutual)
+    relays, relayed = services.dns(config)
+    listens, wanted = [*listens, *relays], [*wanted, *relayed]
     targets = Targets(config, world.services, world.slices)
     served = [each for each in world.ingresses if ingress.is_ours(each, world.ingress_classes)]
     plain, secure = ingress.frontends(served, targets, world.certificate, default_certificate)

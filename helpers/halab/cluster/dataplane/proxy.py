@@ -13,12 +13,17 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from halab.aio.processes import die_with_parent
 from halab.errors import MachineError
 from halab.sandbox.build import compiler
 from halab.settings import halab_home
+
+if TYPE_CHECKING:
+    from halab.cluster.dataplane.contained import Contained
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +82,9 @@ class Proxy:
     ``rejected`` is called when Envoy refuses a part of its configuration: a port that another program holds, for instance.
     """
 
-    def __init__(self, bootstrap: Path, log_file: Path, rejected: Callable[[], None]) -> None:
-        self.bootstrap, self.log_file, self._rejected = bootstrap, log_file, rejected
+    def __init__(self, bootstrap: Path, log_file: Path, rejected: Callable[[], None], contained: Contained | None = None) -> None:
+        """``contained`` runs Envoy in a container instead of as a child of this process."""
+        self.bootstrap, self.log_file, self._rejected, self._contained = bootstrap, log_file, rejected, contained
         self.ready = asyncio.Event()
         self.pid = 0
         self._trim: asyncio.TimerHandle | None = None
@@ -98,7 +104,24 @@ class Proxy:
             await asyncio.sleep(delay)
             delay = min(delay * 2, LAST_BACKOFF)
 
+    def _command(self, binary: Path) -> list[str]:
+        return [
+            str(binary),
+            *("--config-path", str(self.bootstrap)),
+            *("--concurrency", "1", "--disable-hot-restart"),
+            *("--log-level", "warning", "--component-log-level", "main:info"),
+            *("--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_SECONDS), "--file-flush-interval-msec", "1000"),
+        ]
+
     async def _live(self, binary: Path) -> int:
+        if self._contained is not None:
+            try:
+                return await self._contained.live(self._command(binary), self._library, self._follow, self._began)
+            except OSError as error:  # the engine's refusals are OSErrors, too
+                log.warning("Envoy's container: %s", getattr(error, "explanation", None) or error)
+                return 1
+            finally:
+                self._ended()
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/"}
         if self._library is not None:
             environment["LD_PRELOAD"] = str(self._library)
@@ -110,11 +133,7 @@ class Proxy:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
         process = await asyncio.create_subprocess_exec(
-            str(binary),
-            *("--config-path", str(self.bootstrap)),
-            *("--concurrency", "1", "--disable-hot-restart"),
-            *("--log-level", "warning", "--component-log-level", "main:info"),
-            *("--drain-strategy", "immediate", "--drain-time-s", str(DRAIN_SECONDS), "--file-flush-interval-msec", "1000"),
+            *self._command(binary),
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -128,12 +147,18 @@ class Proxy:
             await self._follow(process.stderr)
             return await process.wait()
         finally:
-            self.ready.clear()
-            self.pid = 0
-            self._forget_trim()
+            self._ended()
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+    def _began(self, pid: int) -> None:
+        self.pid = pid
+
+    def _ended(self) -> None:
+        self.ready.clear()
+        self.pid = 0
+        self._forget_trim()
 
     async def _follow(self, lines: asyncio.StreamReader) -> None:
         """Envoy's own log, until it ends. Its complaints about configuration appear in ours as well."""
@@ -175,4 +200,5 @@ class Proxy:
     def _trim_now(self) -> None:
         self._trim = None
         if self.pid and self.ready.is_set():
-            os.kill(self.pid, signal.SIGUSR2)
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGUSR2)

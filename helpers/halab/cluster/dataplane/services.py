@@ -179,6 +179,19 @@ def plan(
 Planned = tuple[list[Listen], list[Cluster]]
 
 
+def dns(config: ClusterConfig) -> Planned:
+    """Where the DNS server cannot listen at the Service's own address: the way from there to the server."""
+    server = config.addresses.dns_server
+    if server is None:
+        return [], []
+    listens, clusters = [], []
+    for protocol in ("UDP", "TCP"):
+        found = Backend("kube-system", "kube-dns", 53, protocol, (server,), ("",))
+        listens.append(Listen(f"ip/{found.cluster}", ((config.addresses.dns, 53),), found.cluster, protocol))
+        clusters.append(_whole(found))
+    return listens, clusters
+
+
 def _whole(found: Backend) -> Cluster:
     return Cluster(found.cluster, found, by_hash=found.sticky)
 

@@ -10,7 +10,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from halab.cluster.client import Client, clock
@@ -18,7 +17,6 @@ from halab.cluster.client import Client, clock
 from .records import Record
 from .runtime import Container
 from .runtime.base import Process
-from .runtime.limits import tree
 
 Key = tuple[str, str]  # a pod's uid, a container's name
 KILLED = 128 + signal.SIGKILL
@@ -58,8 +56,8 @@ class Ailments:
         if ailment.crash:
             handle.kill()
         elif ailment.slow > 0:
-            signal_tree(handle, signal.SIGSTOP)
-            asyncio.get_running_loop().call_later(ailment.slow, signal_tree, handle, signal.SIGCONT)
+            handle.signal_all(signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(ailment.slow, handle.signal_all, signal.SIGCONT)
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""
@@ -108,10 +106,3 @@ class Ailments:
 
     def skew(self, seconds: float) -> None:
         clock.SKEW = seconds
-
-
-def signal_tree(handle: Container, number: int) -> None:
-    """To every process of the container; those that are gone are passed over."""
-    for pid in tree(handle.pid) if handle.pid and not handle.ended.done() else ():
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)

@@ -156,6 +156,8 @@ def container_spec(
             memory=int(_limit(container, "memory")),
             cpu=_limit(container, "cpu"),
             storage=int(_limit(container, "ephemeral-storage")),
+            image=image.image_id,
+            privileged=bool(context.get("privileged")),
             stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or image.stop_signal,
         ),
         user,

@@ -54,7 +54,7 @@ class Ground:
             worker.wake_in(max(1.0, volumes.refresh_at - time.time()))
         if not worker.record.sandbox_ready:
             await node.runtime.open_pod(self.sandbox)
-            await self._host_ports.open(worker.pod, node.address, node.target(worker.record.address))
+            await self._host_ports.open(worker.pod, node.own_address, node.target(worker.record.address))
             worker.record.sandbox_ready = True
             worker.publish()
         return True
@@ -77,6 +77,11 @@ class Ground:
             hostname=hostname,
             address=record.address,
             local=private_localhost(record.address),
+            name=self.worker.name,
+            namespace=self.worker.namespace,
+            directory=self.worker.directory,
+            host_network=host,
+            lost=self._lost,
             dns=dns,
             port_shift=node.config.port_shift,
             policy=None if host else self._policy_tables(),
@@ -84,6 +89,13 @@ class Ground:
             share_processes=bool(spec.get("shareProcessNamespace")),
             host_names=(full,) if full else (),
         )
+
+    def _lost(self) -> None:
+        """The runtime lost the sandbox: the next step opens it again, and the containers that were in it start anew."""
+        self._host_ports.close()
+        self.worker.record.sandbox_ready = False
+        self.worker.event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        self.worker.wake()
 
     def _policy_tables(self) -> Path:
         directory = self.worker.node.config.policies

@@ -9,13 +9,13 @@ from halab.aio.http import serve
 from halab.cluster.client import Client, EventRecorder, Informer
 from halab.cluster.kube.kinds import SERVICES
 from halab.images import ImageStore
-from halab.sandbox import capabilities
-from halab.settings import KUBELET_PORT, ClusterConfig
+from halab.settings import DOCKER, KUBELET_PORT, ClusterConfig
 
 from . import clockfile, registration
 from .agent import Agent
 from .node import AddressPool, Node
 from .pulling import Puller
+from .runtime import Runtime
 from .runtime.process import ProcessRuntime
 from .server.app import Server
 
@@ -23,14 +23,15 @@ from .server.app import Server
 def make_node(config: ClusterConfig, node_name: str, store: object | None = None, client: Client | None = None) -> Node:
     """The node ``node_name`` of the cluster. ``store`` stands in for the image store in tests; ``client`` leads to another API server than ours."""
     client = client or Client.from_config(config, f"system:node:{node_name}")
+    runtime, puller = _runtime(config, node_name, store)
     index = config.nodes.index(node_name)
     node = Node(
         config=config,
         name=node_name,
         index=index,
         client=client,
-        runtime=ProcessRuntime(),
-        puller=Puller(store or ImageStore(config.images)),  # type: ignore[arg-type]
+        runtime=runtime,
+        puller=puller,
         events=EventRecorder(client, "kubelet", node_name),
         services=Informer(client, SERVICES),
         addresses=AddressPool(config.addresses.pod_cidr(index)),
@@ -39,6 +40,19 @@ def make_node(config: ClusterConfig, node_name: str, store: object | None = None
     clockfile.write(node.directory, 0)
     node.allocatable = registration.capacity(node.directory)
     return node
+
+
+def _runtime(config: ClusterConfig, node_name: str, store: object | None) -> tuple[Runtime, Puller]:
+    """What runs the node's containers, and where their images come from. Raises MachineError where an engine does not answer."""
+    if config.runtime != DOCKER:
+        return ProcessRuntime(), Puller(store or ImageStore(config.images))  # type: ignore[arg-type]
+    from halab.engine.client import connect
+
+    from .runtime.docker import DockerImages, DockerRuntime
+
+    engine = connect(config.engine)
+    images = DockerImages(engine, config)
+    return DockerRuntime(engine, config, node_name), Puller(images, images.fetch)
 
 
 async def run(
@@ -50,14 +64,17 @@ async def run(
     serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(
         serve(
-            Server(agent), node.address, KUBELET_PORT, config.certificate, config.key, on_ready=lambda: serving.set_result(None)
+            Server(agent),
+            node.own_address,
+            KUBELET_PORT,
+            config.certificate,
+            config.key,
+            on_ready=lambda: serving.set_result(None),
         )
     )
     tasks: list[asyncio.Task[None]] = [server]
     try:
-        await asyncio.to_thread(
-            capabilities
-        )  # compiles the sandbox's programs if nobody has yet, and tries what the machine allows
+        await node.runtime.open()
         await asyncio.wait([server, serving], return_when=asyncio.FIRST_COMPLETED)
         if server.done():
             server.result()
@@ -73,4 +90,5 @@ async def run(
             task.cancel()
         await agent.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await node.runtime.close()
         node.client.close()

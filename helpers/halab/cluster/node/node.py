@@ -11,7 +11,7 @@ from halab.cluster.client import Client, EventRecorder, Informer
 from halab.cluster.kube.kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
-from halab.settings import ClusterConfig
+from halab.settings import PROCESS, ClusterConfig
 
 from .ailments import Ailments
 from .backoff import Backoff
@@ -72,6 +72,15 @@ class Node:
     @property
     def address(self) -> str:
         return self.config.addresses.node(self.index)
+
+    @property
+    def own_address(self) -> str:
+        """Where this process may listen as the node."""
+        return self.config.addresses.kubelet(self.index)
+
+    def inside(self, address: str) -> list[str]:
+        """The addresses at which this process reaches what a pod serves, its private localhost first where there is one."""
+        return [private_localhost(address), address] if self.config.runtime == PROCESS else [address]
 
     @property
     def directory(self) -> Path:

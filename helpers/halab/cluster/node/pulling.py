@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, cast
 
 from halab.cluster.kube.types import Obj
@@ -55,8 +56,9 @@ def format_problem(name: str) -> str:
 class Puller:
     """Shared by the pods of a node."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, fetch: Callable[[str], Any] | None = None) -> None:
+        """``fetch`` pulls an image by name and raises ImageError; without it only registries of this machine are asked."""
+        self.store, self._fetch = store, fetch
         self.backoff = Backoff()
         self._errors: dict[str, str] = {}
 
@@ -92,9 +94,10 @@ class Puller:
                 message += f": {known}"
             raise PullFailed("ImagePullBackOff", message, remaining)
         event("Normal", "Pulling", f'Pulling image "{name}"')
-        if from_registry(name):
+        if from_registry(name) or (found is None and self._fetch is not None):
+            fetch = self._fetch or partial(pull, cast(ImageStore, self.store))
             try:
-                found, error = await asyncio.to_thread(pull, cast(ImageStore, self.store), name), None
+                found, error = await asyncio.to_thread(fetch, name), None
             except ImageError as caught:
                 found, error = None, caught
         if error is not None:

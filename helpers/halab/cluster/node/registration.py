@@ -105,7 +105,7 @@ def node_status(node: Node, before: Obj, images: list[Obj]) -> Obj:
         "nodeInfo": {
             "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "bootID": _identity(node.name, "boot"),
-            "containerRuntimeVersion": "halab://0.1.0",
+            "containerRuntimeVersion": node.runtime.version,
             "kernelVersion": platform.release(),
             "kubeProxyVersion": "",
             "kubeletVersion": KUBERNETES_VERSION,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halab.cluster.kube.types import Obj
-from halab.sandbox import User, capabilities
+from halab.sandbox import User
 
 from . import environment, hooks
 from .backoff import go_duration
@@ -193,7 +193,7 @@ class Starter:
     def _targeted(self, container: Obj, spec: ContainerSpec) -> ContainerSpec:
         """An ephemeral container may see the processes of the container that it targets."""
         target = self.worker.record.containers.get(container.get("targetContainerName", ""))
-        if target is None or not target.running or target.run is None or capabilities().mode == "none":
+        if target is None or not target.running or target.run is None or not self.worker.node.runtime.shares_processes:
             return spec
         return replace(spec, share_processes_of=target.run.handle.pid)
 

@@ -14,16 +14,24 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 from halab.aio import processes
+from halab.cluster.supervisor.layout import MARK, RUNNING
 from halab.cluster.supervisor.progress import Reporter
 
 WAIT_THEN_SWEEP = 'read -r _; exec "$@"'
 
 
 def main(arguments: list[str]) -> int:
-    if arguments == ["--sweep"]:
-        return 1 if processes.kill_descendants(os.getpid()) else 0
+    if arguments[0] == "--sweep":
+        left = processes.kill_descendants(os.getpid())
+        directory = Path(arguments[1])
+        if (directory / RUNNING).exists():  # the supervisor was killed: its containers are not ours by birth
+            from halab.cluster.supervisor.engine import clear_directory
+
+            clear_directory(directory)
+        return 1 if left else 0
     text, descriptor = arguments
     if os.fork():
         os._exit(0)  # our parent waits for this process only; from here on the cluster is nobody's child
@@ -41,19 +49,25 @@ def main(arguments: list[str]) -> int:
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     for inherited in (1, 2):  # whoever reads our starter's output must not wait for the cluster's end
         os.dup2(null, inherited)
-    sweep = [sys.executable, "-P", "-m", "halab.cluster.supervisor", "--sweep"]
+    sweep = [sys.executable, "-P", "-m", "halab.cluster.supervisor", "--sweep", os.environ[MARK]]
     os.execv("/bin/sh", ["halab-keeper", "-c", WAIT_THEN_SWEEP, "halab-keeper", *sweep])
 
 
 def _supervise(text: str, reporter: Reporter, held: int) -> int:
+    from halab.cluster.supervisor import engine
     from halab.cluster.supervisor.daemon import Supervisor
-    from halab.cluster.supervisor.prepare import Busy, Wish, prepare
+    from halab.cluster.supervisor.prepare import Busy, Wish, prepare, undo
     from halab.errors import ClusterError, HalabError
 
     _raise_file_limit()
     os.umask(0o077)  # after the imports: compiled modules may serve other users of this installation
     try:
         prepared = prepare(Wish.load(text), reporter.step)
+        try:
+            engine.lay(prepared.config, reporter.step)
+        except BaseException:
+            undo(prepared)
+            raise
     except Busy:
         reporter.busy()
         return 0

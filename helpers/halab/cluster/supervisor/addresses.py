@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import ipaddress
 import os
 import socket
 from collections.abc import Iterator
@@ -16,7 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halab.errors import MachineError
-from halab.settings import API_PORT, KUBELET_PORT, LOCK_PORT, LOW_PORT_SHIFT, MAX_CLUSTERS, Addresses
+from halab.settings import (
+    API_PORT,
+    DOCKER,
+    KUBELET_PORT,
+    LOCK_PORT,
+    LOW_PORT_SHIFT,
+    MAX_CLUSTERS,
+    PROCESS,
+    Addresses,
+    BridgeAddresses,
+)
 
 LOW_PORTS = (53, 80, 443)
 
@@ -30,14 +41,14 @@ class Claim:
     socket: socket.socket
 
 
-def claim_new(directory: Path) -> Claim:
+def claim_new(directory: Path, runtime: str = PROCESS) -> Claim:
     """Take the first free range, starting at a place that depends on the cluster, so that neighbours rarely meet.
 
     Raises ``MachineError`` when no range is free, saying what is in the way.
     """
     refusals: list[str] = []
     for number in _candidates(directory):
-        outcome = _try(number)
+        outcome = _try(number, runtime)
         if isinstance(outcome, Claim):
             return outcome
         refusals.append(outcome)
@@ -47,9 +58,9 @@ def claim_new(directory: Path) -> Claim:
     raise MachineError("127.0.0.0/8", f"none of its {MAX_CLUSTERS} cluster ranges is free ({reason})", remedy)
 
 
-def claim_again(number: int, name: str) -> Claim:
+def claim_again(number: int, name: str, runtime: str = PROCESS) -> Claim:
     """Take the range that a stopped cluster had: its Services' addresses are written in its objects."""
-    outcome = _try(number)
+    outcome = _try(number, runtime, again=True)
     if isinstance(outcome, Claim):
         return outcome
     purge = "halab down --purge" + ("" if name == "default" else f" --name {name}")
@@ -67,12 +78,15 @@ def _candidates(directory: Path) -> Iterator[int]:
         yield 1 + (start + step) % MAX_CLUSTERS
 
 
-def _try(number: int) -> Claim | str:
+def _try(number: int, runtime: str = PROCESS, *, again: bool = False) -> Claim | str:
+    """``again``: the cluster's own network may still be there."""
+    if runtime == DOCKER and not again and occupied(BridgeAddresses(number).subnet):
+        return f"{BridgeAddresses(number).subnet} is routed elsewhere"
     addresses = Addresses(number)
     holder = _bind(addresses.api, LOCK_PORT)
     if isinstance(holder, OSError):
         return "held by another cluster" if holder.errno == errno.EADDRINUSE else f"{addresses.api}: {holder.strerror}"
-    shift = _port_shift(addresses)
+    shift = 0 if runtime == DOCKER else _port_shift(addresses)
     wanted = [(addresses.api, API_PORT), (addresses.node(0), KUBELET_PORT)]
     if shift:
         wanted += [(addresses.ingress, port + shift) for port in LOW_PORTS]
@@ -116,3 +130,18 @@ def _bind(address: str, port: int) -> socket.socket | OSError:
         server.close()
         return error
     return server
+
+
+def occupied(subnet: str, table: Path = Path("/proc/net/route")) -> bool:
+    """Whether this machine has a way to a part of ``subnet`` (a VPN, another bridge) beside its default route."""
+    wanted = ipaddress.ip_network(subnet)
+    try:
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return False
+    for line in lines:
+        fields = line.split()
+        network, mask = (int.from_bytes(int(fields[at], 16).to_bytes(4, "little"), "big") for at in (1, 7))
+        if mask and wanted.overlaps(ipaddress.ip_network((network, mask.bit_count()))):
+            return True
+    return False

@@ -17,12 +17,16 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from halab.aio.processes import die_with_parent, set_name
-from halab.settings import ClusterConfig
+from halab.settings import DOCKER, PROCESS, ClusterConfig
 
 APISERVER = "apiserver"
 CONTROLLERS = "controllers"
 DATAPLANE = "dataplane"
 NODE_PREFIX = "node-agent/"
+EXTRA = {
+    ("halab.cluster.node.main", DOCKER): ("docker", "halab.cluster.node.runtime.docker"),
+    ("halab.cluster.dataplane.main", DOCKER): ("docker", "halab.cluster.dataplane.contained"),
+}
 
 Run = Callable[..., Awaitable[None]]
 
@@ -179,11 +183,13 @@ async def _run(component: Component, config: ClusterConfig, writer: int) -> None
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def load(component: Component) -> None:
-    """Import the component's modules."""
+def load(component: Component, runtime: str = PROCESS) -> None:
+    """Import the component's modules, and those that only some clusters need, so that they too are shared."""
     private = os.umask(0o022)  # compiled modules may serve other users of this installation
     try:
         for part in component.parts:
             importlib.import_module(part.module)
+            for extra in EXTRA.get((part.module, runtime), ()):
+                importlib.import_module(extra)
     finally:
         os.umask(private)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from halab.aio import processes
-from halab.cluster.supervisor import components, control, layout
+from halab.cluster.supervisor import components, control, engine, layout
 from halab.cluster.supervisor.components import APISERVER, NODE_PREFIX, Component
 from halab.cluster.supervisor.files import write_private
 from halab.cluster.supervisor.prepare import Prepared, undo, with_nodes
@@ -125,7 +125,7 @@ class Supervisor:
 
     def _load(self, component: Component) -> None:
         try:
-            components.load(component)
+            components.load(component, self.config.runtime)
         except Exception as error:
             fact = f"its code cannot be loaded ({type(error).__name__}: {error})"
             raise ClusterError(component.name, fact, "run: make setup") from error
@@ -224,6 +224,7 @@ class Supervisor:
         self._terminate([one for one in self.components.values() if one.name != APISERVER], GRACE)
         self._terminate([one for one in self.components.values() if one.name == APISERVER], GRACE / 2)
         processes.kill_descendants(os.getpid())
+        engine.clear(self.config)
         (self.config.directory / layout.SOCKET).unlink(missing_ok=True)
 
     def _terminate(self, targets: list[Component], grace: float) -> None:

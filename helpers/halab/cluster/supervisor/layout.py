@@ -11,6 +11,7 @@ from pathlib import Path
 from halab.errors import ClusterError, UsageError
 from halab.settings import ClusterConfig, cluster_directory
 
+MARK = "HALAB_CLUSTER_DIRECTORY"  # environment variable of every process of a cluster
 CONFIG = "cluster.json"
 SOCKET = "control.sock"
 LOCK = "lock"

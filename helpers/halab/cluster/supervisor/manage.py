@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from halab.aio import processes
-from halab.cluster.supervisor import api, control, layout
+from halab.cluster.supervisor import api, control, engine, layout
 from halab.cluster.supervisor.components import APISERVER, CONTROLLERS
-from halab.cluster.supervisor.prepare import MARK, Wish, recover
+from halab.cluster.supervisor.layout import MARK
+from halab.cluster.supervisor.prepare import Wish, recover, require_runtime
 from halab.errors import ClusterError, HalabError, MachineError, UsageError
-from halab.settings import ClusterConfig, halab_home
+from halab.settings import DOCKER, ClusterConfig, halab_home
 
 UP_TIMEOUT = 60.0
 DOWN_TIMEOUT = 15.0
+ENGINE_TIMEOUT = 120.0  # a Docker engine takes its time to end many containers
 
 Report = Callable[[str], None]
 
@@ -51,7 +53,14 @@ class Status:
     components: tuple[dict[str, Any], ...] = ()
 
 
-def up(name: str = "default", *, nodes: int | None = None, without: tuple[str, ...] = (), report: Report | None = None) -> Status:
+def up(
+    name: str = "default",
+    *,
+    nodes: int | None = None,
+    without: tuple[str, ...] = (),
+    runtime: str = "",
+    report: Report | None = None,
+) -> Status:
     """Bring the cluster up and wait until its nodes are Ready. On a running cluster only the number of nodes changes, if told.
 
     Raises ``HalabError``; a cluster that was not there before is then not left behind.
@@ -59,7 +68,10 @@ def up(name: str = "default", *, nodes: int | None = None, without: tuple[str, .
     report = report or (lambda _text: None)
     home = halab_home()
     directory = layout.directory_of(name, home)
-    _ensure_running(Wish(home, name, nodes, without), directory, report)
+    wish = Wish(home, name, nodes, without, runtime)
+    if (known := layout.read_config(directory)) is not None:
+        require_runtime(known, wish)
+    _ensure_running(wish, directory, report)
     config = _config(directory)
     running = control.request(directory, "status")
     names = {one["name"] for one in running["components"]}
@@ -138,23 +150,37 @@ def _change_nodes(directory: Path, count: int, report: Report) -> None:
 def down(name: str = "default", *, purge: bool = False) -> bool:
     """Stop the cluster; with ``purge`` its state is removed too. False if there was nothing to do. Returns when no process is left."""
     directory = layout.directory_of(name)
+    config = _readable(directory)
+    timeout = ENGINE_TIMEOUT if config is not None and config.runtime == DOCKER else DOWN_TIMEOUT
     acted = False
     try:
         keeper = control.request(directory, "status")["keeper"]
-        control.request(directory, "stop", timeout=DOWN_TIMEOUT)
-        _wait_for_end(keeper, directory)
+        control.request(directory, "stop", timeout=timeout)
+        _wait_for_end(keeper, directory, timeout)
         acted = True
     except ConnectionError:
         if (directory / layout.RUNNING).exists():
             recover(directory)
             acted = True
+        if config is not None:
+            engine.clear(config)
     if purge and directory.exists():
         shutil.rmtree(directory, ignore_errors=True)
+        if directory.exists() and config is not None:
+            engine.remove_files(config, list(directory.iterdir()))
+            shutil.rmtree(directory, ignore_errors=True)
         acted = True
     return acted
 
 
-def _wait_for_end(keeper: int, directory: Path) -> None:
+def _readable(directory: Path) -> ClusterConfig | None:
+    """The configuration, if there is one that can be read: what cannot be is removed all the same."""
+    with suppress(ClusterError):
+        return layout.read_config(directory)
+    return None
+
+
+def _wait_for_end(keeper: int, directory: Path, timeout: float) -> None:
     """Wait until the keeper, which ends last, is gone."""
     try:
         descriptor = os.pidfd_open(keeper)
@@ -163,8 +189,8 @@ def _wait_for_end(keeper: int, directory: Path) -> None:
     import select
 
     try:
-        if not select.select([descriptor], [], [], DOWN_TIMEOUT)[0]:
-            raise ClusterError(f"cluster {directory.name}", f"did not stop within {DOWN_TIMEOUT:.0f} s", f"kill -9 {keeper}")
+        if not select.select([descriptor], [], [], timeout)[0]:
+            raise ClusterError(f"cluster {directory.name}", f"did not stop within {timeout:.0f} s", f"kill -9 {keeper}")
     finally:
         os.close(descriptor)
 

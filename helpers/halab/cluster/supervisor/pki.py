@@ -42,8 +42,9 @@ def names(config: ClusterConfig) -> tuple[list[str], list[str]]:
     """The DNS names and the addresses that the serving certificate is good for; nodes to come are included."""
     service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"]
     addresses = config.addresses
-    fixed = [addresses.api, addresses.ingress, addresses.kubernetes_service, addresses.dns]
-    return ["localhost", *service], fixed + [addresses.node(index) for index in range(MAX_NODES)]
+    fixed = [addresses.api, addresses.api_in_pods, addresses.ingress, addresses.kubernetes_service, addresses.dns]
+    nodes = [place(index) for index in range(MAX_NODES) for place in (addresses.node, addresses.kubelet)]
+    return ["localhost", *service], list(dict.fromkeys(fixed + nodes))
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:

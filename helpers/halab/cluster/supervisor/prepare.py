@@ -11,18 +11,17 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from halab.aio.processes import marked_with
-from halab.cluster.supervisor import layout
+from halab.cluster.supervisor import engine, layout
 from halab.cluster.supervisor.addresses import Claim, claim_again, claim_new
 from halab.cluster.supervisor.credentials import kubeconfig, new_tokens, node_name
 from halab.cluster.supervisor.files import disk_error, private_directory, try_lock, write_private
 from halab.errors import HalabError, MachineError, UsageError
-from halab.settings import MAX_NODES, ClusterConfig
+from halab.settings import MAX_NODES, PROCESS, ClusterConfig
 
-MARK = "HALAB_CLUSTER_DIRECTORY"  # environment variable of every process of a cluster
 SPARE_BYTES = 32 << 20
 DEFAULT_NODES = 3
 
@@ -31,20 +30,21 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What ``halab up`` asked for. ``nodes`` None: as many as there were, or three."""
+    """What ``halab up`` asked for. ``nodes`` None: as many as there were, or three. ``runtime`` empty: as it was, or processes."""
 
     home: Path
     name: str
     nodes: int | None = None
     without: tuple[str, ...] = ()
+    runtime: str = ""
 
     def dump(self) -> str:
-        return json.dumps({"home": str(self.home), "name": self.name, "nodes": self.nodes, "without": self.without})
+        return json.dumps(asdict(self) | {"home": str(self.home)})
 
     @classmethod
     def load(cls, text: str) -> Wish:
         raw = json.loads(text)
-        return cls(Path(raw["home"]), raw["name"], raw["nodes"], tuple(raw["without"]))
+        return cls(Path(raw["home"]), raw["name"], raw["nodes"], tuple(raw["without"]), raw["runtime"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def recover(directory: Path) -> None:
     """End what a crashed supervisor left. Its children died with it; a container's daemonized child might not have."""
     if not (directory / layout.RUNNING).exists():
         return
-    for pid in marked_with(MARK, str(directory)):
+    for pid in marked_with(layout.MARK, str(directory)):
         if pid != os.getppid():  # our own keeper carries the mark too
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
@@ -109,7 +109,8 @@ def _configure(wish: Wish, directory: Path, lock: int, report: Report) -> Prepar
     old = layout.read_config(directory)
     if old is None:
         report("taking an address range")
-        claim = claim_new(directory)
+        runtime = wish.runtime or PROCESS
+        claim = claim_new(directory, runtime)
         config = ClusterConfig(
             name=wish.name,
             number=claim.number,
@@ -119,12 +120,16 @@ def _configure(wish: Wish, directory: Path, lock: int, report: Report) -> Prepar
             port_shift=claim.port_shift,
             tokens=new_tokens(),
             without=wish.without,
+            runtime=runtime,
+            engine=engine.socket_for(runtime),
         )
     else:
+        require_runtime(old, wish)
         report(f"taking the address range 127.{old.number}.0.0/16 again")
-        claim = claim_again(old.number, old.name)
+        claim = claim_again(old.number, old.name, old.runtime)
         # The directory may have been moved; ports may be allowed now that were not before.
         config = replace(old, directory=directory, images=wish.home / "images", port_shift=claim.port_shift, without=wish.without)
+        config = replace(config, engine=engine.socket_for(config.runtime))
     try:
         config = with_nodes(config, wish.nodes)
         write(config, report)
@@ -132,6 +137,17 @@ def _configure(wish: Wish, directory: Path, lock: int, report: Report) -> Prepar
         claim.socket.close()
         raise
     return Prepared(config, claim, lock, old is None)
+
+
+def require_runtime(config: ClusterConfig, wish: Wish) -> None:
+    """Addresses, and so objects, depend on it: it is chosen once. Raises UsageError."""
+    if wish.runtime and wish.runtime != config.runtime:
+        purge = "halab down --purge" + ("" if wish.name == "default" else f" --name {wish.name}")
+        raise UsageError(
+            f"cluster {wish.name}",
+            f"runs its pods with the runtime {config.runtime}",
+            f"another name: --name {wish.runtime}; or: {purge}",
+        )
 
 
 def with_nodes(config: ClusterConfig, count: int | None) -> ClusterConfig:

@@ -1,12 +1,12 @@
 """What the agent asks of a container runtime: pods to hold containers, containers to start, signal, look into and enter.
 
-The process runtime is the one there is; one that drives a Docker engine would implement the same protocols.
+``process`` runs containers as sandboxed processes of this machine, ``docker`` as containers of an engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +53,8 @@ class ContainerSpec:
     cpu: float = 0.0
     storage: int = 0
     stop_signal: str = "SIGTERM"
+    image: str = ""  # the image's id, for runtimes that unpack images themselves
+    privileged: bool = False
     share_processes_of: int = 0  # the pid of a container whose processes it sees (kubectl debug --target)
 
 
@@ -71,6 +73,11 @@ class PodSandbox:
     share_processes: bool = False
     host_names: tuple[str, ...] = ()
     holder: object | None = field(default=None)  # the runtime's own
+    name: str = ""
+    namespace: str = ""
+    directory: Path = field(default=Path())  # pods/UID of the node's directory
+    host_network: bool = False
+    lost: Callable[[], None] | None = None  # called when the sandbox ended by itself: it must be opened again
 
 
 class Process(Protocol):
@@ -82,6 +89,10 @@ class Process(Protocol):
     async def wait(self) -> int: ...
 
     def kill(self) -> None: ...
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Its terminal has another size now."""
+        ...
 
 
 class Container(Protocol):
@@ -100,6 +111,10 @@ class Container(Protocol):
         ...
 
     def kill(self) -> None: ...
+
+    def signal_all(self, number: int) -> None:
+        """To every process of the container; those that are gone are passed over."""
+        ...
 
     async def exec(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False) -> Process:
         """Start another program inside, on these descriptors. Raises StartFailed."""
@@ -131,6 +146,21 @@ class OutputListener(Protocol):
 
 
 class Runtime(Protocol):
+    version: str  # as a node's status shows it
+
+    @property
+    def shares_processes(self) -> bool:
+        """Whether one container can see another's processes."""
+        ...
+
+    async def open(self) -> None:
+        """Before the first pod."""
+        ...
+
+    async def close(self) -> None:
+        """After the last: nothing of this node runs any more."""
+        ...
+
     async def open_pod(self, pod: PodSandbox) -> None: ...
 
     async def close_pod(self, pod: PodSandbox) -> None: ...

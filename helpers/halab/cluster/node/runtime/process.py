@@ -23,7 +23,7 @@ from halab.cluster.node.logs import LogWriter
 
 from .base import ContainerSpec, Exit, OutputListener, PodSandbox, StartFailed
 from .deaf import waits_in_vain
-from .limits import Limits, apply, usage_of
+from .limits import Limits, apply, tree, usage_of
 
 CHUNK = 64 * 1024
 DRAIN_SECONDS = 1.0  # how long output of a container that has ended may still come
@@ -230,6 +230,11 @@ class ProcessContainer:
 
     # Inside
 
+    def signal_all(self, number: int) -> None:
+        for pid in tree(self.pid) if self.pid and not self.ended.done() else ():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+
     async def exec(self, argv: Sequence[str], *, stdin: int, stdout: int, stderr: int, terminal: bool = False) -> sandbox.Sandbox:
         if self.box is None or not self.box.running:
             raise StartFailed("container is not running")
@@ -267,8 +272,27 @@ def set_size(terminal: int, rows: int, columns: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
+def size_of(terminal: int) -> tuple[int, int]:
+    """Rows and columns."""
+    rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(terminal, termios.TIOCGWINSZ, b"\0" * 8))
+    return rows, columns
+
+
 class ProcessRuntime:
     """Implements ``base.Runtime``."""
+
+    version = "halab://0.1.0"
+
+    @property
+    def shares_processes(self) -> bool:
+        return sandbox.capabilities().mode != "none"
+
+    async def open(self) -> None:
+        """Compiles the sandbox's programs if nobody has yet, and tries what the machine allows."""
+        await asyncio.to_thread(sandbox.capabilities)
+
+    async def close(self) -> None:
+        """Its containers are this process's children: they end with it."""
 
     async def open_pod(self, pod: PodSandbox) -> None:
         if pod.share_processes:

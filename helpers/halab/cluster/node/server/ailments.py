@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from halab.aio.http import Receive
 from halab.cluster.node import clockfile
-from halab.cluster.node.ailments import Ailment, signal_tree
+from halab.cluster.node.ailments import Ailment
 from halab.cluster.node.fill import fill, unfill
 from halab.cluster.node.probes import KINDS
 from halab.cluster.node.runtime import Container, StartFailed
@@ -99,14 +99,14 @@ async def _container(agent: Agent, worker: PodWorker, name: str, request: dict[s
             number = signal.Signals.__members__.get(str(request.get("signal")))
             if number is None or number.name not in SIGNALS:
                 raise Impossible(400, f"signal must be one of {', '.join(SIGNALS)}")
-            signal_tree(running(), number)
+            running().signal_all(number)
         case "set":
             probes = frozenset(request.get("probes") or ())
             if not probes <= set(KINDS):
                 raise Impossible(400, f"probes are {', '.join(KINDS)}")
             ailments.set(key, Ailment(bool(request.get("crash")), probes, float(request.get("slow") or 0)))
             if request.get("wake") and record.running:
-                signal_tree(running(), signal.SIGCONT)
+                running().signal_all(signal.SIGCONT)
             if request.get("restart") and record.running:
                 running().kill()
         case "run":

@@ -17,7 +17,6 @@ from halab.aio.http import Receive, Scope, Send
 from halab.cluster.client import seconds_of
 from halab.cluster.kube.types import Obj
 from halab.cluster.node import logs
-from halab.cluster.node.node import private_localhost
 from halab.cluster.node.records import Record, specs_of
 from halab.cluster.node.stats import summary
 from halab.cluster.node.status import pod_status
@@ -223,7 +222,8 @@ class Server:
         if not worker.record.sandbox_ready:
             raise Refused(404, f'sandbox of pod "{worker.name}" not found')
         address = worker.record.address
-        await Forwarder(await take_over(), headers, [private_localhost(address), address], self.agent.node.target(address)).run()
+        node = self.agent.node
+        await Forwarder(await take_over(), headers, node.inside(address), node.target(address)).run()
 
 
 def log_attempt(worker: PodWorker, record: Record, previous: bool) -> int:

@@ -9,7 +9,7 @@ import secrets
 from contextlib import suppress
 
 from halab.cluster.node.runtime import Container, StartFailed
-from halab.cluster.node.runtime.process import set_size
+from halab.cluster.node.runtime.process import set_size, size_of
 
 from .remote import STDERR, STDOUT, SUCCESS, Session, SpdySession, exit_status, failure
 
@@ -108,7 +108,7 @@ async def execute(container: Container, command: list[str], session: Session, *,
             feeder = _Feeder(os.dup(master), True)
             pumps.append(_Pump(session, master, STDOUT))
             session.on_input = feeder.put
-            session.on_resize = lambda columns, rows: set_size(master, rows, columns)
+            session.on_resize = lambda columns, rows: set_size(master, rows, columns)  # before there is a program to tell
             arguments = {"stdin": slave, "stdout": slave, "stderr": slave}
         else:
             given = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -134,6 +134,14 @@ async def execute(container: Container, command: list[str], session: Session, *,
             for descriptor in theirs:
                 os.close(descriptor)
         session.on_gone = process.kill
+        if terminal:
+
+            def resize(columns: int, rows: int) -> None:
+                set_size(master, rows, columns)
+                process.resize(rows, columns)
+
+            session.on_resize = resize
+            process.resize(*size_of(master))
         if reading.done():
             process.kill()
         code = await process.wait()
