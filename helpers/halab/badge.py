@@ -45,3 +45,13 @@ def badge(what: str, *, embedded: bool = True) -> Badge:
     if not embedded:
         return Badge(row.what, Level.REAL, "", row.link)
     return Badge(row.what, row.level, row.difference, row.link)
+
+
+class Badges(tuple[Badge, ...]):
+    """Several badges in one output of a notebook."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<div>{one._repr_html_()}</div>" for one in self)

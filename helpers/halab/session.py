@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from halab import backends
+from halab.badge import Badge, Badges, badge
 from halab.course import catalog, predictions, requests, stage
 from halab.course.progress import progress_of
 from halab.course.results import Passed, Result
@@ -104,6 +105,14 @@ class LabSession:
     def fault_panel(self) -> FaultPanel:
         """The catalogue of failures: look what one would hit, inject it, heal it."""
         return self.desk().fault_panel()
+
+    def badge(self, what: str) -> Badge:
+        """Whether ``what`` (``NetworkPolicy``) is real on this cluster, and how it differs; see ``halab fidelity`` for all."""
+        return badge(what, embedded=self.summary.backend == "embedded")
+
+    def badges(self, *what: str) -> Badges:
+        """Several of them."""
+        return Badges(map(self.badge, what))
 
     def note(self, text: str, kind: str = "note") -> None:
         """Write a line into the lab's timeline."""

@@ -34,6 +34,12 @@ lab
 # %% id="status"
 # !halab status
 
+# %% [markdown] id="badge-words"
+# Where it matters, a lab shows a **badge**: ● real, ◐ simulated, ○ accepted but not enforced, ✕ absent. Open one to read what is different. (All of them: `halab fidelity`.)
+
+# %% id="badges"
+lab.badges("Node", "Container isolation")
+
 # %% [markdown] id="map"
 # ## The map
 #
@@ -109,6 +115,15 @@ print(after)
 
 # %% id="explain" tags=["nbval-check-output"]
 lab.explain("delete-bare-pod", 1, f"a request to where hello was: {after}")
+
+# %% [markdown] id="timeline-words"
+# ## Look back
+#
+# A lab keeps a record of what happened. Move along the line below (drag, or <kbd>←</kbd> <kbd>→</kbd>): the map shows the cluster as it was at that second, and what you predicted
+# stands beside what happened.
+
+# %% id="timeline"
+lab.timeline()
 
 # %% [markdown] id="recap"
 # ## Remember

@@ -17,7 +17,7 @@ lab
 # %% [markdown] id="dockerfile-words"
 # ## The recipe
 #
-# A **Dockerfile** is the recipe of an image. Each instruction makes one **layer** on top of the layers below it:
+# A **Dockerfile** is the recipe of an image. An instruction that changes files adds a **layer** on top of the layers below it; the others note settings:
 #
 # - `FROM` names the image to start from,
 # - `RUN` runs a command in it and keeps what changed,
@@ -45,10 +45,13 @@ lab
 # %% [markdown] id="layers-words"
 # ## Layers
 #
-# `history` shows the layers, newest first, with the instruction that made each and its size:
+# `history` shows them, newest first, each with its instruction and its size (0 for one that only notes a setting):
 
 # %% id="history"
 # !halab image history my-nginx:1.0
+
+# %% id="badges"
+lab.badges("docker build without Docker", "Base images")
 
 # %% [markdown] id="cache-words"
 # Build it again. Nothing in the recipe changed, so every step comes from the **cache**. That is why the order of instructions
@@ -85,7 +88,7 @@ lab.expect("the-image-answers")
 #
 # | in the article | the trouble | instead |
 # | --- | --- | --- |
-# | `ubuntu:18.04` | no security updates since 2023 | a maintained base, pinned |
+# | `ubuntu:18.04` | no standard security updates since May 2023 | a maintained base, pinned |
 # | `apt-get install` of whatever is current | two builds differ | a base that has the program in a known version |
 # | one stage | build tools stay in the image | a stage for building, a stage for running |
 # | nobody asks whether it works | a hung server looks healthy | `HEALTHCHECK`, and probes in lab 05 |

@@ -150,6 +150,14 @@ before = lab.scene.restarts(crashing)
 lab.scene.wait_for_restart(crashing, before)
 # !kubectl get pods -l app=nginx
 
+# %% [markdown] id="timeline-words"
+# ## What it looked like
+#
+# The record of this lab, second by second: drag the line back to the moment of the deletion. How long were there only two?
+
+# %% id="timeline"
+lab.timeline()
+
 # %% [markdown] id="article-image"
 # ## Another image, the same promise
 #

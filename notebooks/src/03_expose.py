@@ -60,6 +60,12 @@ lab.topology()
 # %% id="slices"
 # !kubectl get endpointslices -l kubernetes.io/service-name=nginx-service
 
+# %% [markdown] id="routes-words"
+# As a picture: the way of a request, from the Service through its EndpointSlice to the pods. It is live, too, and shows each pod's share while a meter runs.
+
+# %% id="routes"
+lab.routes()
+
 # %% [markdown] id="spread-words"
 # ## Does it spread?
 #
@@ -77,8 +83,11 @@ for pod, count in sorted(by_pod.items()):
 print(sum(answer.ok for answer in answers), "of", len(answers), "requests answered, by", len(by_pod), "pods")
 
 # %% [markdown] id="random-words"
-# Whether each gets exactly a hundred is the proxy's choice: kube-proxy picks a pod at random for each new *connection*, the embedded cluster's
+# Whether each gets exactly a hundred is the proxy's choice: kube-proxy (in its modes `iptables` and `nftables`) picks a pod at random for each new *connection*, the embedded cluster's
 # Envoy takes turns. (A client that keeps its connection open stays with one pod either way.)
+
+# %% id="badges"
+lab.badges("Service", "Low ports")
 
 # %% id="check-spread" role="check" points=2
 lab.expect("spread-over-all")
@@ -125,6 +134,14 @@ lab.explain("unready", 1, f"{record.ok} of {record.sent} requests answered while
 
 # %% id="no-request-lost" tags=["nbval-check-output"]
 print("requests lost:", record.sent - record.ok)
+
+# %% [markdown] id="timeline-words"
+# ## Before and after
+#
+# Drag the line to the seconds in which the pod was out: it stands in the map, unready, and the answers go on.
+
+# %% id="timeline"
+lab.timeline()
 
 # %% id="check-unready" role="check" points=2
 lab.expect("unready-gets-none")

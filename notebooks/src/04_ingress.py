@@ -64,6 +64,16 @@ lab.topology()
 # !kubectl wait --for=jsonpath='{{.status.loadBalancer.ingress}}' ingress/nginx-ingress --timeout=30s
 # !kubectl describe ingress nginx-ingress
 
+# %% [markdown] id="class-words"
+# (One field is left out here: `spec.ingressClassName` says *which* controller is meant. Without it the cluster's default class is; where there is no default, nobody serves
+# the rule. In production, write it.)
+
+# %% id="badges"
+lab.badges("Ingress")
+
+# %% id="routes"
+lab.routes()
+
 # %% [markdown] id="ask-words"
 # ## Be the user
 #

@@ -176,6 +176,14 @@ lab.explain(
     "hang-with-probes", 1, f"{record.ok} of {record.sent} requests answered; the longest outage was {record.longest_outage:.1f} s"
 )
 
+# %% [markdown] id="timeline-words"
+# ## Side by side
+#
+# Two hangs are in the record by now. Drag the line to each: the first fails on for as long as it lasts, the second only until the pod has left the Service.
+
+# %% id="timeline"
+lab.timeline()
+
 # %% [markdown] id="events-words"
 # The pod is the same, its container is new: RESTARTS says 1. The events tell who decided what. (Some requests failed all the same: those that were sent to the
 # pod before the probe noticed. Lab 12 shows how a proxy that retries hides even these.)

@@ -48,6 +48,12 @@ lab.predict(
 meter = lab.traffic("service/web", rate=20)
 meter
 
+# %% [markdown] id="rollout-picture-words"
+# The picture of a rollout: each revision of the template with its pods, filling and draining. Keep it in view.
+
+# %% id="rollout-picture"
+lab.rollout()
+
 # %% id="recreate" tags=["nbval-check-output"]
 # !kubectl set image deployment/web app=halab-app:2.0
 

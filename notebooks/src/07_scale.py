@@ -141,6 +141,9 @@ lab.explain("queue", 1, f"the last answers took {answered[-1].latency / answered
 # %% id="rollout"
 # !kubectl rollout status deployment/web --timeout=60s
 
+# %% id="badges"
+lab.badges("HorizontalPodAutoscaler", "CPU limits")
+
 # %% id="check-measures" role="check" points=1
 lab.expect("autoscaler-measures")
 
@@ -240,6 +243,6 @@ lab.explain("duel", 0, "see the two rows above")
 #
 # **An autoscaler reacts to what is measured and is late by as long as that takes; what you can foresee, scale for before it comes.**
 #
-# Read on: [Horizontal pod autoscaling](https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/) ·
+# Read on: [Horizontal pod autoscaling](https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/) ·
 # [Managing resources for containers](https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/) ·
 # [Autoscaling workloads](https://kubernetes.io/docs/concepts/workloads/autoscaling/)

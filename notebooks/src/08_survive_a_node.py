@@ -114,6 +114,9 @@ lab.topology()
 # %% id="check-spread" role="check" points=1
 lab.expect("spread-over-nodes")
 
+# %% id="badges"
+lab.badges("Node", "Node heartbeats")
+
 # %% [markdown] id="budget-words"
 # ## Who is asked
 #
@@ -207,6 +210,14 @@ lab.explain("lost-node", 1, f"{record.ok} of {record.sent} requests were answere
 
 # %% id="events"
 # !kubectl get events --sort-by=.lastTimestamp | grep -i -e NotReady -e TaintManager -e Killing | tail -8
+
+# %% [markdown] id="timeline-words"
+# ## Second by second
+#
+# In the record you can measure it: from the loss of the node to *NotReady*, from there to the replacement.
+
+# %% id="timeline"
+lab.timeline()
 
 # %% [markdown] id="sum-words"
 # Add it up: *time to notice* (the Lease) hurts users; *tolerationSeconds* and *time to start* only leave you with fewer pods than you wanted. That is why one replica

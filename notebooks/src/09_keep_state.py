@@ -201,6 +201,9 @@ count("counter-2", "POST")
 # %% id="check-scaled" role="check" points=2
 lab.expect("scaled-down-is-not-lost")
 
+# %% id="badges"
+lab.badges("PersistentVolume", "Volume size")
+
 # %% [markdown] id="fidelity"
 # **What is real here.** The volumes of the embedded cluster are directories of this machine, made by a local provisioner (`kubectl get storageclass`). On a
 # real cluster such a *local* volume binds its pod to one node; a network volume can follow it to another. Either way a volume is one copy: it protects

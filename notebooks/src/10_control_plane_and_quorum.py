@@ -117,7 +117,8 @@ lab.expect("served-without-the-api")
 #
 # API servers hold no state of their own: run two, put a load balancer in front, done. Controllers and schedulers are the opposite: two that act at once
 # would each create the missing pod. So any number may run, and **one leads**: whoever holds a *Lease*, an object with a name in it that has to be
-# renewed every few seconds. If the leader ends in good order, it hands the Lease on at once; if it vanishes, the others wait until it has run out (15 s).
+# renewed every few seconds. If the leader vanishes, the others wait until the Lease has run out (15 s). A leader that ends in good order may hand it on at once: this cluster's
+# does; Kubernetes' own controller manager learns to with [version 1.36](https://kubernetes.io/docs/concepts/architecture/leases/).
 #
 # **Your turn.** Start the components `apiserver-2` and `controllers-2` of your cluster (`halab component --help`).
 
@@ -232,6 +233,9 @@ lab.expect("two-may-not")
 
 # %% id="after"
 # !{etcdctl} get greeting
+
+# %% id="badges"
+lab.badges("Leader election")
 
 # %% [markdown] id="fidelity"
 # **What is real here.** The etcd members are etcd (its version is this machine's; in production use a current patch release: 3.5.0 to 3.5.2 could corrupt data in a

@@ -373,6 +373,9 @@ lab.explain("dns", 2, result.why)
 # %% id="check-web" role="check" points=2
 lab.expect("web-calls-ledger-only")
 
+# %% id="badges"
+lab.badges("NetworkPolicy", "securityContext")
+
 # %% [markdown] id="fidelity"
 # **What is real here, and what is not.** Rights, tokens, Secrets and Pod Security are the API server's, as on any cluster. NetworkPolicies are kept at the *caller's* side
 # here, for programs that use the C library (Python, nginx, busybox ...); a real plugin filters packets in the kernel, and no program gets around it. There, too, what is

@@ -252,9 +252,12 @@ lab.expect("edge-keeps-serving")
 # %% id="tidy"
 # !halab down --name west
 
+# %% id="badges"
+lab.badges("Node", "Node heartbeats")
+
 # %% [markdown] id="fidelity"
 # **What is real here, and what is not.** Two control planes, two data planes, an Envoy and a severed connection are real. One machine and one kernel below them are shared: no
-# latency between the places, no common cause such as a power cut. And the node was noticed after 3 seconds of silence for the sake of the lesson; Kubernetes' own default is about 40.
+# latency between the places, no common cause such as a power cut. And the node was noticed after 3 seconds of silence for the sake of the lesson; Kubernetes' own default is 50.
 
 # %% [markdown] id="recap"
 # ## Remember

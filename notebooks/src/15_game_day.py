@@ -20,7 +20,7 @@ lab.topology()
 # ## The plan
 #
 # What may break, and how often, stands in `game-day.yml`. When, and whom it hits, is drawn from the seed: the same seed gives the same day, so that a change can be
-# compared with what was before.
+# compared with what was before. (`pods: own` keeps the drain to this lab. A real drain asks nobody: whatever runs on the node goes, other teams' pods too.)
 
 # %% id="plan" tags=["nbval-check-output"]
 from pathlib import Path
@@ -200,6 +200,9 @@ for at, text in played["failures"]:
     slow = percentiles(r.latency for r in after if r.ok).get("99", 0)
     recovered = time_to_recover(after, played["began"] + at)
     print(f"{at:5.1f} s  {text[:60]:60}  failed {failed:2}, 99% within {slow:4.0f} ms, users well after {recovered or 0:.1f} s")
+
+# %% id="record"
+lab.timeline()
 
 # %% id="explain-replicas"
 seen = summarize(played["requests"])
