@@ -62,12 +62,12 @@ class Sandbox:
     def signal(self, number: int) -> None:
         """Sends a signal to the program; does nothing once it has ended.
 
-        Process 1 of a pid namespace ignores what it has no handler for. Without a namespace that rule is kept here, so that
+        Process 1 of a pid namespace ignores what it neither handles nor waits for. Without a namespace that rule is kept here, so that
         ``sleep`` under SIGTERM behaves as it does in every container: it does not end.
         """
         if not self.running:
             return
-        if capabilities().mode == "none" and number != signals.SIGKILL and not _handles(self.pid, number):
+        if capabilities().mode == "none" and number != signals.SIGKILL and not _hears(self.pid, number):
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.pid, number)
@@ -104,13 +104,20 @@ class Sandbox:
         return await _start(spec, join=self, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
-def _handles(pid: int, number: int) -> bool:
+def _hears(pid: int, number: int) -> bool:
+    """Whether a signal does anything to a process 1: it has a handler, or has blocked the signal to wait for it (``sigwait``).
+
+    While a thread sits in ``sigwait`` its own mask shows the signals as open; the kernel's name for that wait tells, or another thread's mask.
+    """
     try:
-        with open(f"/proc/{pid}/status") as status:
-            caught = next((line for line in status if line.startswith("SigCgt:")), "SigCgt: 0")
-    except OSError:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            lines = (thread / "status").read_text().splitlines()
+            masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigCgt:", "SigBlk:"))]
+            if any(mask >> (number - 1) & 1 for mask in masks) or "sigtimedwait" in (thread / "wchan").read_text():
+                return True
+    except (OSError, ValueError):
         return False
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    return False
 
 
 async def launch(spec: SandboxSpec, stdin: Stream = subprocess.DEVNULL, stdout: Stream = None, stderr: Stream = None) -> Sandbox:
