@@ -203,6 +203,17 @@ async def test_process_one_ignores_a_signal_that_it_does_not_handle(mode: str, t
     assert await box.wait() == 137
 
 
+async def test_process_one_gets_a_signal_that_it_waits_for(mode: str, tmp_path: Path) -> None:
+    code = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [15])\nprint('waits', flush=True)\nexit(signal.sigwait([15]) + 1)"
+    read, write = os.pipe()
+    box = await sandbox.launch(spec("", tmp_path, argv=["python3", "-c", code]), stdout=write)
+    os.close(write)
+    assert await asyncio.to_thread(os.read, read, 99) == b"waits\n"
+    os.close(read)
+    box.signal(signal.SIGTERM)
+    assert await asyncio.wait_for(box.wait(), 10) == 16
+
+
 async def test_a_kill_takes_the_whole_tree_along(mode: str, tmp_path: Path) -> None:
     marker = f"7{os.getpid()}.25"
     box = await sandbox.launch(spec(f"(setsid sleep {marker} &) ; sleep {marker}", tmp_path))
