@@ -44,6 +44,7 @@ class Supervisor:
         self.prepared = prepared
         self.reporter = reporter
         self.began = time.time()
+        self.began_running = time.monotonic()  # which no setting of the clock changes
         self.components: dict[str, Component] = {}
         self.stopping = False
         self.started = False
@@ -89,6 +90,8 @@ class Supervisor:
         self._stop_all()
         (self.config.directory / layout.RUNNING).unlink(missing_ok=True)
         if not self.started:
+            fact = "was stopped by another command while it came up"
+            self.reporter.error(ClusterError(f"cluster {self.config.name}", fact, "run: halab up"))
             undo(self.prepared)
         for connection in self.farewell:
             _send(connection, {"ok": True})
@@ -182,7 +185,7 @@ class Supervisor:
                 self._fork(component)
 
     def _check_start_timeout(self) -> None:
-        if not self.started and time.time() - self.began > START_TIMEOUT:
+        if not self.started and time.monotonic() - self.began_running > START_TIMEOUT:
             late = next((one for one in self.components.values() if not one.ready), None)
             if late is not None:
                 raise self._broken(late, f"was not ready after {START_TIMEOUT:.0f} s")
