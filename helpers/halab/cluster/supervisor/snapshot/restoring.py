@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -200,7 +201,9 @@ def _fitting(member: tarfile.TarInfo, staging: Path) -> tarfile.TarInfo:
         raise ValueError(f"{member.name!r} is there twice")
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk() or member.isfifo()):
         raise ValueError(f"{member.name!r} is a device")
-    return member.replace(mode=member.mode & 0o3777, deep=False)
+    safe = copy.copy(member)
+    safe.mode &= 0o3777
+    return safe
 
 
 def _digest(path: Path) -> str:
