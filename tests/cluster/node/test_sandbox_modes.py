@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from halab import sandbox
 from halab.cluster.node import clockfile
-from halab.sandbox import Dns, Mount, Sandbox, SandboxSpec, StartError
+from halab.sandbox import Dns, Mount, Sandbox, SandboxSpec, StartError, build
 
 PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 NET = "127.251"  # a range that no cluster owns
@@ -201,6 +202,18 @@ async def test_process_one_ignores_a_signal_that_it_does_not_handle(mode: str, t
         await asyncio.wait_for(box.wait(), 0.2)
     box.kill()
     assert await box.wait() == 137
+
+
+async def test_what_a_static_program_makes_in_its_working_directory_is_not_in_the_image(mode: str, tmp_path: Path) -> None:
+    static = tmp_path / "make"
+    source = '#include <fcntl.h>\n#include <unistd.h>\nint main(void) { return write(open("mine", O_WRONLY | O_CREAT, 0644), "1", 1) != 1; }\n'
+    command = [*build.compiler(), "-static", "-x", "c", "-", "-o", str(static)]
+    await asyncio.to_thread(subprocess.run, command, input=source, text=True, check=True)
+    start = spec("", tmp_path, cwd="/srv", argv=["/srv/make"])
+    shutil.copy(static, tmp_path / "layer" / "srv" / "make")
+    box = await sandbox.launch(start)
+    assert await box.wait() == 0
+    assert sorted(path.name for path in (tmp_path / "layer" / "srv").iterdir()) == ["hello", "make"]
 
 
 async def test_process_one_gets_a_signal_that_it_waits_for(mode: str, tmp_path: Path) -> None:

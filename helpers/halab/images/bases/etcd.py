@@ -54,7 +54,12 @@ def make(_tag: str) -> Content:
     version = re.search(r"\d+\.\d+\.\d+", done.stdout)
     programs = [from_file(f"usr/local/bin/{name}", path) for name, path in found.items()]
     return Content(
-        config={"Env": [PATH_VARIABLE], "Cmd": ["/usr/local/bin/etcd"], "ExposedPorts": {"2379/tcp": {}, "2380/tcp": {}}},
+        config={
+            "Env": [PATH_VARIABLE],
+            "Cmd": ["/usr/local/bin/etcd"],
+            "ExposedPorts": {"2379/tcp": {}, "2380/tcp": {}},
+            "WorkingDir": "/etcd-data",  # a static program sees the machine's own paths where they are rewritten, but starts in this folder
+        },
         own=with_parents([*accounts(), *places(), directory("etcd-data", 0o777), *programs]),
         borrowed=files(libraries) if libraries else [],
         borrows=f"etcd {version.group(0) if version else '?'}",

@@ -170,9 +170,14 @@ static bool find(const char *path, char *space, struct stat *state) {
     return !hidden(path) && exists(space, state);
 }
 
-static bool untouched(const char *path) {
+bool halab_in_layer(const char *path) {
     for (int i = 0; i < halab.layer_count; i++)
         if (below(path, halab.layers[i])) return true;
+    return false;
+}
+
+static bool untouched(const char *path) {
+    if (halab_in_layer(path)) return true;
     for (int i = 0; i < halab.rule_count; i++)
         if (halab.rules[i].source[1] && below(path, halab.rules[i].source)) return true;
     return below(path, "/proc") || below(path, "/sys") || (below(path, "/dev") && !below(path, "/dev/shm")) || below(path, halab.upper);

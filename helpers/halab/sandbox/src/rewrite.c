@@ -278,7 +278,14 @@ int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FD
 int symlink(const char *target, const char *path) { REAL(int, "symlink"); PLACE(AT_FDCWD, path, CREATE); return real(target, place); }
 int symlinkat(const char *target, int directory, const char *path) { REAL(int, "symlinkat"); PLACE(directory, path, CREATE); return real(target, base, place); }
 
-int chdir(const char *path) { REAL(int, "chdir"); PLACE(AT_FDCWD, path, FOLLOW); return real(place); }
+/* Into the container's own copy of a layer's directory: a static program's relative paths are not rewritten, and layers are shared. */
+int chdir(const char *path) {
+    REAL(int, "chdir");
+    PLACE(AT_FDCWD, path, FOLLOW);
+    char copy[PATH_MAX];
+    const char *own = place && halab_in_layer(place) ? halab_path(AT_FDCWD, path, FOLLOW | CHANGE, copy) : NULL;
+    return real(own ? own : place);
+}
 
 char *getcwd(char *buffer, size_t size) {
     static char *(*real)(char *, size_t);

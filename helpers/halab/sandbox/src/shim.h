@@ -55,6 +55,7 @@ void halab_created(int directory, const char *place, int fd);
  * nothing is rewritten, NULL with errno set when it may not be used so (a read-only volume, a name too long). */
 enum intent { FOLLOW = 1, CHANGE = 2, CREATE = 4, TRUNCATE = 8 };
 const char *halab_path(int directory, const char *path, int intent, char *space);
+bool halab_in_layer(const char *path);
 /* The candidates for a merged listing of a directory, best first; returns how many of the PATH_MAX-sized `places` were filled. */
 int halab_places(int directory, const char *path, char (*places)[4096], int limit);
 /* The container's name of a real path; returns the length, 0 if it is too long. */
