@@ -93,6 +93,9 @@ def with_what_was_shown(book: Path, folder: Path) -> set[str]:
             continue
         cell.outputs = []
         for part in seen["parts"]:
+            if "html" in part:
+                cell.outputs.append(new_output("display_data", {"text/html": part["html"]}))
+                continue
             if "widget" not in part:
                 cell.outputs.append(new_output("stream", name="stdout", text=part["text"]))
                 continue

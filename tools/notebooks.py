@@ -134,17 +134,20 @@ def execute(book: NotebookNode, slug: str) -> NotebookNode:
     """Run a solved notebook on the cluster, from its lab's beginning, and keep the text outputs of the cells that nbval compares."""
     from nbclient import NotebookClient
 
+    from halab.course import stage
     from halab.session import open_lab
 
-    open_lab(slug, quiet=True).reset(quiet=True)
-
+    session = open_lab(slug, quiet=True)
+    session.reset(quiet=True)
     NotebookClient(
         recorded.asking(book),
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(ROOT / "notebooks" / "solved")}},
     ).execute()
     recorded.keep(book, slug)
+    stage.leave(session.definition, session.scene)
     for cell in book.cells:
         if cell.cell_type != "code":
             continue

@@ -50,7 +50,7 @@ def keep(book: NotebookNode, slug: str) -> None:
 
 
 def read(slug: str) -> dict[str, dict[str, Any]]:
-    """Cell id -> ``{"of": digest of the cell's source, "parts": [{"text"} or {"widget", "data", "text"}]}``; empty where nothing was recorded."""
+    """Cell id -> ``{"of": digest of the cell's source, "parts": [{"text"}, {"html", "text"} or {"widget", "data", "text"}]}``; empty where nothing was recorded."""
     file = FOLDER / f"{slug}.json"
     found: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else {}
     return found
@@ -66,6 +66,8 @@ def _part(output: NotebookNode, states: dict[str, Any]) -> dict[str, Any] | None
     data = output.get("data", {})
     if VIEW in data:
         return states.get(data[VIEW]["model_id"])
+    if "text/html" in data:
+        return {"html": data["text/html"], "text": str(data.get("text/plain", ""))}
     return {"text": str(data["text/plain"])[:LONGEST] + "\n"} if "text/plain" in data else None
 
 
@@ -73,7 +75,7 @@ def _joined(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Texts that follow each other are one."""
     found: list[dict[str, Any]] = []
     for part in parts:
-        if found and "widget" not in part and "widget" not in found[-1]:
+        if found and part.keys() == found[-1].keys() == {"text"}:
             found[-1] = {"text": found[-1]["text"] + part["text"]}
         else:
             found.append(part)
