@@ -131,7 +131,7 @@ def the_last_request_is_answered(scene: Scene) -> Result:
 
 
 def _ready_web(scene: Scene) -> list[Obj] | Failed:
-    if lacks := scene_lacks(scene, WEB):
+    if (lacks := scene_lacks(scene, WEB)) is not None:
         return lacks
     status = scene.api.get("deployments", WEB).get("status", {})
     pods = scene.pods_of("deployments", WEB)

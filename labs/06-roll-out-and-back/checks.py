@@ -93,7 +93,7 @@ def a_bad_version_is_stopped(scene: Scene) -> Result:
 
 
 def _settled(scene: Scene) -> Failed | None:
-    if lacks := scene_lacks(scene, NAME):
+    if (lacks := scene_lacks(scene, NAME)) is not None:
         return lacks
     if not _wait_for_rollout(scene, 15.0) or len(scene.ready_pods(f"app={NAME}")) != WANTED:
         late = not_ready(scene.pods_of("deployments", NAME), WANTED)

@@ -144,7 +144,7 @@ def lost_node_is_survived(scene: Scene) -> Result:
 
 def _rested(scene: Scene) -> list[Obj] | Failed:
     """The three ready pods, when nothing is under way any more."""
-    if lacks := scene_lacks(scene, NAME):
+    if (lacks := scene_lacks(scene, NAME)) is not None:
         return lacks
     ready = scene.wait_for_ready("deployments", NAME, WANTED, 12)
     if len(ready) != WANTED:

@@ -26,7 +26,7 @@ LEASE = 25.0  # a Lease runs out after 15 s; a leader that ends in good order ha
 
 
 def served_without_the_api(scene: Scene) -> Result:
-    if lacks := learner_lacks(scene, ("deployments", "services"), WEB, "web.yaml"):
+    if (lacks := learner_lacks(scene, ("deployments", "services"), WEB, "web.yaml")) is not None:
         return lacks
     pods = scene.pods_of("deployments", WEB)
     if not pods or not all(is_ready(pod) for pod in pods):
@@ -53,7 +53,7 @@ def served_without_the_api(scene: Scene) -> Result:
 
 
 def two_of_each(scene: Scene) -> Result:
-    if lacks := learner_lacks(scene, ("deployments", "services"), WEB, "web.yaml"):
+    if (lacks := learner_lacks(scene, ("deployments", "services"), WEB, "web.yaml")) is not None:
         return lacks
     pods = scene.wait_for_ready("deployments", WEB, scene.api.get("deployments", WEB)["spec"].get("replicas", 1), 20)
     if not pods:

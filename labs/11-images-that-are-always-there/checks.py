@@ -110,7 +110,7 @@ def _pushed(scene: Scene, port: int, tag: str) -> tuple[str, str]:
 
 
 def _two_run(scene: Scene) -> Failed | None:
-    if lacks := learner_lacks(scene, ("deployments",), NAME, "deployment.yaml"):
+    if (lacks := learner_lacks(scene, ("deployments",), NAME, "deployment.yaml")) is not None:
         return lacks
     pods = scene.pods(f"app={NAME}")
     if len(pods) != WANTED or not all(is_ready(pod) for pod in pods):

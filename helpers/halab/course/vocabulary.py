@@ -1,6 +1,6 @@
 """What several labs' checks wait for and say, in the same words. ``scene`` is what a check can do; this is what checks have in common.
 
-Everything here is about what is seen; what a lab's hint points to stays in the lab.
+Everything here is about what is seen; what a lab's hint points to stays in the lab. A ``Failed`` is false, so what may be None is compared with None.
 """
 
 from __future__ import annotations
