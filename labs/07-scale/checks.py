@@ -18,7 +18,7 @@ RATE = 24.0  # requests a second: more than one pod can answer
 GROWS_WITHIN, SHRINKS_WITHIN = 30.0, 45.0
 BACK_WITHIN = 20.0  # seconds from enough replicas until the queue of the overloaded pod is worked off
 BOUND_MS = 400.0  # 90% of the answers, once there are enough replicas
-FORECAST_BOUND_MS, MOST_POD_SECONDS = 400.0, 64
+FORECAST_BOUND_MS, MOST_POD_SECONDS = 400.0, 58
 FAR_AHEAD = 3.0  # times as quick as the plain autoscaler
 STEP = 1.5  # seconds of requests that one look at the latency takes in
 

@@ -41,9 +41,9 @@ lab.predict(
 
 # %% id="queue"
 with lab.scene.traffic("web", path="/work?ms=3&wait=57", rate=24) as users:
-    users.wait(4)
+    users.wait(3)
 answered = [request for request in users.requests if request.ok]
-print(f"first second: {answered[20].latency * 1000:.0f} ms, fourth second: {answered[-1].latency * 1000:.0f} ms")
+print(f"first second: {answered[20].latency * 1000:.0f} ms, third second: {answered[-1].latency * 1000:.0f} ms")
 
 # %% id="explain-queue"
 lab.explain("queue", 1, f"the last answers took {answered[-1].latency / answered[0].latency:.0f} times as long as the first")
@@ -166,7 +166,7 @@ lab.expect("load-brings-replicas")
 # Between the load and the help lie: a metric that is measured over some seconds, the autoscaler's period (15 seconds by default; 5 in the embedded cluster), the start of a pod, its
 # readiness, and the queue that has grown meanwhile. For a load that creeps up this is good enough. For one that jumps it is not.
 #
-# But most loads are no surprise: noon comes every day. The file `load.json` holds the requests a second of three days of `web`; its days are short, 24 seconds.
+# But most loads are no surprise: noon comes every day. The file `load.json` holds the requests a second of three days of `web`; its days are short, 20 seconds.
 
 # %% id="history" tags=["nbval-check-output"]
 import json
@@ -189,7 +189,7 @@ for number, day in enumerate(days, 1):
 #
 # import math
 #
-# DAY = 24  # seconds: our days are short
+# DAY = 20  # seconds: our days are short
 # LEAD = 4  # seconds from asking for a pod until it serves
 # PER_POD = 12.0  # requests a second that one pod answers at its ease
 # MOST = 5

@@ -196,7 +196,7 @@ import subprocess
 
 def alone(*words):
     place = f"http://{os.environ['LAB_ADDRESS']}:2379"
-    command = ["halab", "image", "exec", "etcd-1", "/usr/local/bin/etcdctl", "--command-timeout=3s", "--endpoints", place, *words]
+    command = ["halab", "image", "exec", "etcd-1", "/usr/local/bin/etcdctl", "--command-timeout=2s", "--endpoints", place, *words]
     done = subprocess.run(command, capture_output=True, text=True)
     return "refused" if done.returncode else done.stdout.split()[-1]
 

@@ -2,7 +2,7 @@
 
 import math
 
-DAY = 24  # seconds: our days are short
+DAY = 20  # seconds: our days are short
 LEAD = 4  # seconds from asking for a pod until it serves
 PER_POD = 12.0  # requests a second that one pod answers at its ease
 MOST = 5
