@@ -240,3 +240,31 @@ def test_what_cannot_be_written_is_refused_and_not_half_done(store: Store, path:
     assert names(store) == ["a"] and store.revision == 1
     store.log.connection.execute("PRAGMA max_page_count = 1000000")
     assert put(store, "b") == 2
+
+
+def test_a_refusal_from_stale_memory_is_reconsidered(store: Store, path: Path) -> None:
+    other = Store(path, describe)
+    put(other, "a")
+    runs = []
+
+    def work(tx: Transaction) -> str:
+        runs.append(tx.get("configmaps", "default", "a"))
+        if runs[-1] is None:
+            raise LookupError("a")
+        return runs[-1].name
+
+    assert store.transact(work) == "a"
+    assert len(runs) == 2, "the first run did not know what the other server had written"
+    other.close()
+
+
+def test_an_outcome_without_a_write_is_that_of_the_newest_state(store: Store, path: Path) -> None:
+    other = Store(path, describe)
+    put(other, "a", 7)
+
+    def work(tx: Transaction) -> Obj | None:
+        entry = tx.get("configmaps", "default", "a")
+        return entry.obj()["data"] if entry else None
+
+    assert store.transact(work) == {"n": "7"}
+    other.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from functools import partial
 
 from halab.aio.http import Receive, Scope, Send
 from halab.cluster.apiserver.audit import Audit
@@ -44,9 +45,15 @@ class Application:
             log.exception("%s %s", request.method, request.path)
             await self._fail(request, status.internal(f"{type(error).__name__}: {error}"))
         finally:
-            key = (request.verb, request.group, request.version, request.resource, request.status)
-            self.context.counts[key] += 1
-            self.audit.note(request)
+            if request.detached:
+                request.finished = partial(self._finished, request)
+            else:
+                self._finished(request)
+
+    def _finished(self, request: Request) -> None:
+        key = (request.verb, request.group, request.version, request.resource, request.status)
+        self.context.counts[key] += 1
+        self.audit.note(request)
 
     async def _fail(self, request: Request, error: status.ApiError) -> None:
         if request.status:  # the answer has begun: all that is left is to end it

@@ -7,13 +7,12 @@ full, and one former file is kept.
 from __future__ import annotations
 
 import os
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from halab.cluster.apiserver.names import new_uid, now_micro
 from halab.cluster.apiserver.request import Request
 
 MAX_BYTES = 8 << 20
@@ -63,7 +62,7 @@ def _event(request: Request) -> dict[str, Any]:
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
         "level": "Metadata",
-        "auditID": str(uuid.uuid4()),
+        "auditID": new_uid(),
         "stage": "ResponseComplete",
         "requestURI": request.path + (f"?{query.decode('latin-1')}" if query else ""),
         "verb": request.verb,
@@ -71,7 +70,7 @@ def _event(request: Request) -> dict[str, Any]:
         "sourceIPs": [request.scope["client"][0]] if request.scope.get("client") else [],
         "userAgent": request.header(b"user-agent"),
         "responseStatus": {"metadata": {}, "code": request.status},
-        "stageTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "stageTimestamp": now_micro(),
     }
     if request.is_resource:
         reference = {

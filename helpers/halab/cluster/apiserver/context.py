@@ -16,6 +16,7 @@ from halab.cluster.apiserver.admission.attributes import Attributes
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.authn import Authenticator
 from halab.cluster.apiserver.authz import Authorizer
+from halab.cluster.apiserver.fanout import Fanout
 from halab.cluster.apiserver.nodes import Summaries
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.apiserver.request import Request
@@ -43,7 +44,9 @@ class Context:
         self.authenticator = Authenticator(config.tokens, Tokens(config.service_account_key), store, self.authorizer)
         self.summaries = Summaries(store, config)
         self.allocator = Allocator(config.addresses)
+        self.fanout = Fanout(store)
         self.started = time.time()
+        self._plain: dict[Kind, render.Renderer] = {}
         self.counts: Counter[tuple[str, str, str, str, int]] = Counter()  # verb, group, version, resource, code
 
     def table(self, kind: Kind, objects: Sequence[Obj], rows: str) -> Obj:
@@ -96,7 +99,12 @@ class Context:
                 stop()
 
     def renderer(self, kind: Kind, form: render.Format) -> render.Renderer:
-        return render.Renderer(kind, form, self.table, convert.from_storage(kind))
+        if form is not render.PLAIN:
+            return render.Renderer(kind, form, self.table, convert.from_storage(kind))
+        found = self._plain.get(kind)
+        if found is None or found.kind is not kind:  # a custom kind that was defined anew
+            found = self._plain[kind] = render.Renderer(kind, form, self.table, convert.from_storage(kind))
+        return found
 
     def kind_of(self, request: Request) -> Kind:
         """The kind that a request is about. Raises 404 (unknown resource of a known group version), or UnknownPath."""

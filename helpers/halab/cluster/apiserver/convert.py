@@ -32,6 +32,9 @@ _TO_EVENTS_V1 = dict(_EVENT_NAMES)
 _TO_CORE = {new: old for old, new in _EVENT_NAMES}
 
 
+_CONVERTED = frozenset({EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1})
+
+
 def shown(kind: Kind, obj: Obj) -> Obj:
     """A stored object in the version of ``kind``; the argument may be changed."""
     if kind == EVENTS_V1:
@@ -51,7 +54,7 @@ def stored(kind: Kind, obj: Obj) -> Obj:
 
 
 def converts(kind: Kind) -> bool:
-    return kind in (EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1)
+    return kind in _CONVERTED
 
 
 def from_storage(kind: Kind) -> Callable[[bytes], bytes] | None:

@@ -40,7 +40,7 @@ SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "portforward": {"get": streams.port_forward, "create": streams.port_forward},
     "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete"), proxy.proxy),
 }
-METRICS = (kinds.NODE_METRICS, kinds.POD_METRICS)
+METRICS = frozenset({kinds.NODE_METRICS, kinds.POD_METRICS})
 
 
 def handler_for(request: Request, kind: Kind) -> Handler:

@@ -12,13 +12,13 @@ from halab.cluster.kube import kinds, rbac
 
 Obj = dict[str, Any]
 GROUP = "rbac.authorization.k8s.io"
-ROLES = (kinds.ROLES, kinds.CLUSTER_ROLES)
-BINDINGS = (kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLE_BINDINGS)
+ROLES = frozenset({kinds.ROLES, kinds.CLUSTER_ROLES})
+CHECKED = ROLES | {kinds.ROLE_BINDINGS, kinds.CLUSTER_ROLE_BINDINGS}
 
 
 def check(authorizer: Authorizer, attributes: Attributes) -> None:
     """Raises a 403 that lists what the author lacks."""
-    if attributes.kind not in ROLES + BINDINGS or rbac.SUPERUSERS in attributes.user.groups:
+    if attributes.kind not in CHECKED or rbac.SUPERUSERS in attributes.user.groups:
         return
     if attributes.kind in ROLES:
         _check_role(authorizer, attributes)

@@ -171,7 +171,7 @@ async def copy_answer(request: Request, answer: Answer, more: Iterable[tuple[byt
     request.status = answer.status
 
     async def copy() -> None:
-        request.scope["extensions"]["halab.push"](b"")  # the client may wait for the head alone
+        request.scope["extensions"]["halab.answer"].push(b"")  # the client may wait for the head alone
         async for piece in answer.pieces:
             await request.send({"type": "http.response.body", "body": piece, "more_body": True})
         await request.send({"type": "http.response.body", "body": b""})
@@ -180,7 +180,7 @@ async def copy_answer(request: Request, answer: Answer, more: Iterable[tuple[byt
 
 
 async def _until_gone(request: Request, work: Any, answer: Answer) -> None:
-    gone = asyncio.ensure_future(request.scope["extensions"]["halab.disconnect"]())
+    gone = asyncio.ensure_future(request.scope["extensions"]["halab.answer"].disconnect())
     copying = asyncio.ensure_future(work)
     try:
         await asyncio.wait({gone, copying}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,13 +6,12 @@ them into what is stored and back.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 from halab.cluster.apiserver.admission import chain
 from halab.cluster.apiserver.admission.attributes import Attributes
-from halab.cluster.apiserver.names import generated_name, now
+from halab.cluster.apiserver.names import generated_name, new_uid, now
 from halab.cluster.apiserver.options import WriteOptions
 from halab.cluster.apiserver.request import Request
 from halab.cluster.kube import decode as decoding
@@ -67,7 +66,7 @@ def begin_metadata(obj: Obj) -> None:
     meta = obj["metadata"]
     if not meta.get("name") and meta.get("generateName"):
         meta["name"] = generated_name(meta["generateName"])
-    meta["uid"] = str(uuid.uuid4())
+    meta["uid"] = new_uid()
     meta["creationTimestamp"] = now()
     for name in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
         meta.pop(name, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -32,6 +32,10 @@ class User:
     extra: dict[str, list[str]] = field(default_factory=dict)
 
 
+def _nothing() -> None:
+    return
+
+
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
@@ -51,6 +55,8 @@ class Request:
         "_params",
         "audit_object",
         "body",
+        "detached",
+        "finished",
         "group",
         "headers",
         "is_resource",
@@ -88,6 +94,8 @@ class Request:
         self.warnings: list[str] = []
         self.status = 0
         self.audit_object: Any = None
+        self.detached = False  # the answer goes on though the handler has returned
+        self.finished: Callable[[], None] = _nothing  # to be called at the end of a detached answer
         self._params: dict[str, list[str]] | None = None
 
     # -- parameters and headers
@@ -168,6 +176,13 @@ class Request:
                 self.verb = "deletecollection"
         elif watch:
             self.verb = "watch"
+
+    def slim(self) -> None:
+        """Let go of all but what the audit log asks for at the end: an idle watch should cost little."""
+        self.headers = {b"user-agent": self.headers.get(b"user-agent", b"")}
+        self.scope = {"query_string": self.scope["query_string"], "client": self.scope["client"], "headers": ()}
+        self._params = None
+        del self.receive, self.send
 
     # -- the body
 

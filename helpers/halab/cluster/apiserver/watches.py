@@ -1,8 +1,9 @@
 """watch: a stream of events, from now or from a version of the past.
 
 A watcher is registered before its past is read, so nothing is missed and nothing comes twice. While the past is being sent (slowly, if the
-client is slow) live events wait in a bounded queue; then they are pushed straight into the connection. A client that does not read
-is dropped, never waited for: it comes back with the last version it saw, and gets 410 if that is too old.
+client is slow) live events wait in a bounded queue; then they are pushed straight into the connection, and the request's task ends: an
+idle watch is a connection, this object and one timer. A client that does not read is dropped, never waited for: it comes back with the
+last version it saw, and gets 410 if that is too old.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from halab.aio.http.exchange import Exchange
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.reads import LIST_OPTIONS, current, parse_version
 from halab.cluster.apiserver.render import Renderer, negotiate
@@ -54,36 +56,56 @@ def check_watch_options(request: Request) -> None:
 class Watch:
     """One client's watch."""
 
+    __slots__ = (
+        "answer",
+        "context",
+        "deadline",
+        "ended",
+        "first",
+        "kind",
+        "mark_at",
+        "queue",
+        "renderer",
+        "request",
+        "selection",
+        "sent",
+        "timer",
+    )
+
     def __init__(self, context: Context, request: Request, kind: Kind, selection: Selection, renderer: Renderer) -> None:
         self.context = context
         self.request = request
         self.kind = kind
         self.selection = selection
         self.renderer = renderer
-        self.push = request.scope["extensions"]["halab.push"]
+        self.answer: Exchange = request.scope["extensions"]["halab.answer"]
         self.queue: deque[Event] | None = deque()  # None once live
-        self.done: asyncio.Event = asyncio.Event()
-        self.marks: asyncio.TimerHandle | None = None
+        self.ended = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.deadline = self.mark_at = 0.0  # on the loop's clock
         self.sent = 0  # the revision that the client has seen
         self.first = True  # a Table's first event carries the columns
+        context.fanout.join(kind.storage, selection.namespace, self)
 
     # -- events
 
     def deliver(self, event: Event) -> None:
         """The store's callback."""
+        if self.ended:
+            return
         if self.queue is not None:
             self.queue.append(event)
             if len(self.queue) > MAX_QUEUE:
-                self._drop()
+                self.drop()
         elif (chunk := self.render(event)) is not None:
-            waiting = self.push(chunk)
+            waiting = self.answer.push(chunk)
             if waiting < 0 or waiting > MAX_BUFFER:
-                self._drop()
+                self.drop()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """The client does not read: nothing more is kept for it."""
-        self.request.scope["extensions"]["halab.abort"]()
-        self.done.set()
+        self.answer.abort()
+        self.end()
 
     def render(self, event: Event) -> bytes | None:
         """The line of an event as this watch sees it, None if it does not."""
@@ -142,34 +164,52 @@ class Watch:
     async def send(self, chunks: list[bytes]) -> None:
         await self.request.send({"type": "http.response.body", "body": b"".join(chunks), "more_body": True})
 
-    async def run(self, past: Iterator[bytes], seconds: float, bookmarks: bool) -> None:
-        """Send the past, then stay until the time is over, the client leaves, or it falls behind."""
-        while chunks := list(islice(past, 50)):
+    async def start(self, past: Iterator[bytes], seconds: float, bookmarks: bool) -> None:
+        """Send the past; then the watch goes on without a task until its time is over, the client leaves, or it falls behind."""
+        while not self.ended and (chunks := list(islice(past, 50))):
             await self.send(chunks)
-        while self.queue and not self.done.is_set():
+        while self.queue and not self.ended:
             waiting, self.queue = self.queue, deque()
             await self.send([chunk for chunk in map(self.render, waiting) if chunk is not None])
         self.queue = None
-        self.push(b"")  # the head must go out even if nothing happened: the client waits for it
+        if self.ended or self.answer.push(b"") < 0:  # the head must go out even if nothing happened: the client waits for it
+            self.end()
+            return
         loop = asyncio.get_running_loop()
-        deadline = loop.call_later(seconds, self.done.set)
-        if bookmarks:
-            self.marks = loop.call_later(BOOKMARK_SECONDS * random.uniform(0.9, 1.1), self._mark)
-        gone = asyncio.ensure_future(self.request.scope["extensions"]["halab.disconnect"]())
-        gone.add_done_callback(lambda _: self.done.set())
-        try:
-            await self.done.wait()
-        finally:
-            deadline.cancel()
-            gone.cancel()
-            if self.marks is not None:
-                self.marks.cancel()
+        self.deadline = loop.time() + seconds
+        self.mark_at = loop.time() + BOOKMARK_SECONDS * random.uniform(0.9, 1.1) if bookmarks else self.deadline
+        self.request.detached = True
+        self.request.slim()
+        self.answer.detach(self.end)
+        self._sleep()
 
-    def _mark(self) -> None:
-        self.marks = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._mark)
-        revision = self.context.store.revision
-        if revision > self.sent and self.push(self.bookmark(revision)) < 0:
-            self.done.set()
+    def _sleep(self) -> None:
+        self.timer = asyncio.get_running_loop().call_at(min(self.deadline, self.mark_at), self._wake)
+
+    def _wake(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self.deadline:
+            self.end()
+            return
+        if now >= self.mark_at:
+            self.mark_at = now + BOOKMARK_SECONDS
+            revision = self.context.store.revision
+            if revision > self.sent and self.answer.push(self.bookmark(revision)) < 0:
+                self.end()
+                return
+        self._sleep()
+
+    def end(self) -> None:
+        """Nothing more is sent. Called by whichever end comes first."""
+        if self.ended:
+            return
+        self.ended = True
+        self.context.fanout.leave(self.kind.storage, self.selection.namespace, self)
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.request.detached:
+            self.answer.end()
+            self.request.finished()
 
 
 async def watch(context: Context, request: Request, kind: Kind) -> None:
@@ -184,10 +224,8 @@ async def watch(context: Context, request: Request, kind: Kind) -> None:
     seconds = request.integer("timeoutSeconds") or random.uniform(*DEFAULT_SECONDS)
     store = context.store
     store.sync()
-    collection = store.collection(kind.storage)
     renderer = context.renderer(kind, form)
     stream = Watch(context, request, kind, selection, renderer)
-    stop = collection.watch(selection.namespace, stream.deliver)
     try:
         past: Iterator[bytes]
         if initial or version == 0:
@@ -202,13 +240,13 @@ async def watch(context: Context, request: Request, kind: Kind) -> None:
             except Compacted:
                 error = status.expired(f"too old resource version: {version} ({store.compacted})")
                 past = iter([b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())])
-                seconds = 0
+                seconds = 0.0
             else:
                 here = (event for event in events if not selection.namespace or event.new.namespace == selection.namespace)
                 past = (chunk for chunk in map(stream.render, here) if chunk is not None)
         stream.sent = max(stream.sent, version)
         await request.send(request.start(200, b"application/json"))
-        await stream.run(past, seconds, bookmarks)
-        await request.send({"type": "http.response.body", "body": b""})
+        await stream.start(past, seconds, bookmarks)
     finally:
-        stop()
+        if not request.detached:
+            stream.end()

@@ -72,6 +72,10 @@ def difference(a: FieldSet, b: FieldSet) -> FieldSet:
         if right is None:
             result[key] = left
             continue
+        if not left:  # a leaf: nothing below it to look at
+            if not is_member(right):
+                result[key] = left
+            continue
         children = difference(_children(left), _children(right))
         member = is_member(left) and not is_member(right)
         if member or children:

@@ -68,7 +68,7 @@ class Journal:
 
     def append(self, rows: Iterable[Row]) -> None:
         try:
-            os.write(self._file, b"".join(encode(row) for row in rows))
+            os.write(self._file, b"".join([encode(row) for row in rows]))
         except OSError:
             self.broken = True
 

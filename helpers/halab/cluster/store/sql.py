@@ -11,7 +11,7 @@ checkpoints sync, and those run in a thread with a connection of their own.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # revision, resource, namespace, name, deleted, previous, value
@@ -49,6 +49,11 @@ AND deleted = 0
 """
 SELECT_LAST = "SELECT coalesce(max(revision), 0) FROM revisions"
 INSERT = f"INSERT INTO revisions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+# One row, only if the log still ends where the writer believes: a transaction of a single statement.
+INSERT_AFTER = f"""
+INSERT INTO revisions ({COLUMNS}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+WHERE (SELECT coalesce(max(revision), 0) FROM revisions) = ?8
+"""
 # What a compaction at ? removes: rows replaced at or before it, and tombstones, but never the newest row (it holds the counter).
 DELETE_REPLACED = """
 DELETE FROM revisions WHERE revision IN (
@@ -109,8 +114,10 @@ class Log:
         """(revision, namespace, name, value) of what existed at a revision."""
         return self.connection.execute(SELECT_AT, (resource, revision)).fetchall()
 
-    def append(self, expected: int, rows: Iterable[Row]) -> bool:
+    def append(self, expected: int, rows: Sequence[Row]) -> bool:
         """Write rows in one transaction; False (and nothing written) if the log no longer ends at ``expected``."""
+        if len(rows) == 1:
+            return self.connection.execute(INSERT_AFTER, (*rows[0], expected)).rowcount == 1
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             if self.last() != expected:

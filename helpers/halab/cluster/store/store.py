@@ -118,12 +118,13 @@ class Store:
         """How many objects each resource has."""
         return {resource: len(collection) for resource, collection in self._collections.items() if len(collection)}
 
-    def sync(self) -> None:
-        """Take in what another server wrote, if it did. Called before every read that must not be stale."""
+    def sync(self) -> bool:
+        """Take in what another server wrote; True if it did. Called before every read that must not be stale."""
         version = self.log.version()
-        if version != self._log_version:
-            self._log_version = version
-            self.catch_up()
+        if version == self._log_version:
+            return False
+        self._log_version = version
+        return self.catch_up()
 
     def catch_up(self) -> bool:
         """Apply the log's new rows; True if there were any."""
@@ -167,12 +168,21 @@ class Store:
         """Run ``work`` and commit what it put, all or nothing. It may run more than once; what it raises undoes it.
         ``dry_run``: run it and forget what it put (new objects then have no resourceVersion, changed ones keep theirs).
 
+        The memory is trusted until the end: a commit fails if another server wrote meanwhile, and a refusal or an outcome without a
+        write counts only if none did.
+
         Raises sqlite3.Error if nothing can be written (a full disk)."""
         for _ in range(RETRIES):
-            self.sync()
             transaction = Transaction(self, dry_run)
-            result = work(transaction)
+            try:
+                result = work(transaction)
+            except Exception:
+                if self.sync():
+                    continue
+                raise
             if not transaction.rows or dry_run:
+                if self.sync():
+                    continue
                 return result
             if self.log.append(self.revision, transaction.rows):
                 self.journal.append(transaction.rows)

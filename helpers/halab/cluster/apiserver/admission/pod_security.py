@@ -14,10 +14,10 @@ from halab.cluster.kube.pod_security import LEVELS, violations
 
 Obj = dict[str, Any]
 PREFIX = "pod-security.kubernetes.io/"
-TEMPLATES = (
+TEMPLATES = frozenset({
     kinds.DEPLOYMENTS, kinds.REPLICA_SETS, kinds.STATEFUL_SETS, kinds.DAEMON_SETS, kinds.JOBS, kinds.REPLICATION_CONTROLLERS,
     kinds.POD_TEMPLATES, kinds.CRON_JOBS,
-)  # fmt: skip
+})  # fmt: skip
 
 
 def validate(attributes: Attributes) -> None:

@@ -9,7 +9,7 @@ from halab.cluster.kube import kinds, quantity, quota
 
 Obj = dict[str, Any]
 Amounts = dict[str, str]
-CHARGED_ON_UPDATE = (kinds.SERVICES, kinds.PERSISTENT_VOLUME_CLAIMS)
+CHARGED_ON_UPDATE = frozenset({kinds.SERVICES, kinds.PERSISTENT_VOLUME_CLAIMS})
 
 
 def _pretty(amounts: Amounts) -> str:

@@ -169,7 +169,7 @@ class Server:
         await send(head)
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         pieces = logs.follow(path, options, run.handle.log if live and run is not None else None)
-        gone = asyncio.create_task(scope["extensions"]["halab.disconnect"]())
+        gone = asyncio.create_task(scope["extensions"]["halab.answer"].disconnect())
         try:
             await _stream(send, pieces, gone)
         finally:
