@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from halab.backends.controls import Controls
-from halab.images.types import Engine
+
+if TYPE_CHECKING:
+    from halab.images.types import Engine  # which knows all that builds an image: 50 ms of imports
 
 Address = tuple[str, int]  # host, port as really dialled from this machine
 Report = Callable[[str], None]

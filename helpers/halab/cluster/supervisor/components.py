@@ -13,16 +13,15 @@ import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from halab.aio.processes import die_with_parent, set_name
+from halab.cluster.supervisor.layout import APISERVER, CONTROLLERS, NODE_PREFIX
 from halab.settings import DOCKER, PROCESS, ClusterConfig
 
-APISERVER = "apiserver"
-CONTROLLERS = "controllers"
 DATAPLANE = "dataplane"
-NODE_PREFIX = "node-agent/"
 EXTRA = {
     ("halab.cluster.node.main", DOCKER): ("docker", "halab.cluster.node.runtime.docker"),
     ("halab.cluster.dataplane.main", DOCKER): ("docker", "halab.cluster.dataplane.contained"),
@@ -181,6 +180,13 @@ async def _run(component: Component, config: ClusterConfig, writer: int) -> None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def send_signal(component: Component, number: int) -> None:
+    """To a component's process, if there is one."""
+    if component.pid:
+        with suppress(ProcessLookupError):
+            os.kill(component.pid, number)
 
 
 def load(component: Component, runtime: str = PROCESS) -> None:

@@ -18,6 +18,10 @@ LOCK = "lock"
 RUNNING = "running.json"  # exists while the supervisor lives; found without a living supervisor, it tells of a crash
 ABSENT = "absent.json"  # nodes that were removed: their number stays theirs
 
+APISERVER = "apiserver"  # names of components, as `status` shows them
+CONTROLLERS = "controllers"
+NODE_PREFIX = "node-agent/"
+
 
 def directory_of(name: str, home: Path | None = None) -> Path:
     """The directory of the cluster called ``name``; names are what a DNS label may be."""

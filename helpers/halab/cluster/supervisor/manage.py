@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from halab.aio import processes
-from halab.cluster.supervisor import api, control, engine, layout
-from halab.cluster.supervisor.components import APISERVER, CONTROLLERS
-from halab.cluster.supervisor.layout import MARK
+from halab.cluster.supervisor import control, engine, layout
+from halab.cluster.supervisor.layout import APISERVER, CONTROLLERS, MARK
 from halab.cluster.supervisor.prepare import Wish, recover, require_runtime
 from halab.errors import ClusterError, HalabError, MachineError, UsageError
 from halab.settings import DOCKER, ClusterConfig, halab_home
@@ -72,6 +71,8 @@ def up(
     if (known := layout.read_config(directory)) is not None:
         require_runtime(known, wish)
     _ensure_running(wish, directory, report)
+    from halab.cluster.supervisor import api
+
     config = _config(directory)
     running = control.request(directory, "status")
     names = {one["name"] for one in running["components"]}
@@ -83,7 +84,8 @@ def up(
         raise ClusterError(
             f"cluster {name}", f"not Ready after {UP_TIMEOUT:.0f} s: {', '.join(late)}", f"see the logs in {config.logs}"
         )
-    return status(name)
+    ready = None if late or APISERVER not in names else frozenset(running["nodes"])
+    return _summary(config, control.request(directory, "status"), ready)
 
 
 def _ensure_running(wish: Wish, directory: Path, report: Report) -> None:
@@ -118,6 +120,9 @@ def _start(wish: Wish, directory: Path, report: Report) -> bool:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        # 25 ms of imports (TLS), on one core while the supervisor starts on another
+        from halab.cluster.supervisor import api  # noqa: F401
+
         starter.wait()
         ours.settimeout(UP_TIMEOUT + 10)
         for line in ours.makefile("rb"):
@@ -205,8 +210,12 @@ def status(name: str = "default") -> Status:
         running = control.request(directory, "status", timeout=5.0)
     except ConnectionError:
         return Status(name, "stopped", config)
-    config = _config(directory)
-    nodes = tuple(_nodes(config, running["nodes"]))
+    return _summary(_config(directory), running)
+
+
+def _summary(config: ClusterConfig, running: dict[str, Any], known: frozenset[str] | None = None) -> Status:
+    """``known`` are nodes that were just seen to be Ready; without it the API server is asked."""
+    nodes = tuple(_nodes(config, running["nodes"], known))
     ready = all(node.ready for node in nodes) and all(
         one["state"] in ("ready", "standby", "stopped") for one in running["components"]
     )
@@ -214,18 +223,27 @@ def status(name: str = "default") -> Status:
     tree = [running["keeper"], *processes.descendants(running["keeper"])]
     memory = processes.memory_bytes(tree) / (1 << 20)
     return Status(
-        name, state, config, nodes, round(memory, 1), round(time.time() - running["started"], 1), tuple(running["components"])
+        config.name,
+        state,
+        config,
+        nodes,
+        round(memory, 1),
+        round(time.time() - running["started"], 1),
+        tuple(running["components"]),
     )
 
 
-def _nodes(config: ClusterConfig, names: list[str]) -> list[Node]:
-    found: dict[str, dict[str, Any]] = {}
-    with suppress(OSError):
-        code, body = api.get(config, "/api/v1/nodes")
-        if code == 200:
-            found = {item["metadata"]["name"]: item for item in body.get("items", [])}
+def _nodes(config: ClusterConfig, names: list[str], ready: frozenset[str] | None = None) -> list[Node]:
+    if ready is None:
+        from halab.cluster.supervisor import api
+
+        ready = frozenset()
+        with suppress(OSError):
+            code, body = api.get(config, "/api/v1/nodes")
+            if code == 200:
+                ready = frozenset(item["metadata"]["name"] for item in body.get("items", []) if api.node_ready(item))
     addresses = config.addresses
-    return [Node(name, api.node_ready(found.get(name, {})), addresses.node(config.nodes.index(name))) for name in names]
+    return [Node(name, name in ready, addresses.node(config.nodes.index(name))) for name in names]
 
 
 def component(name: str, component_name: str, action: str, *, signal_name: str = "SIGTERM") -> dict[str, Any]:
@@ -250,6 +268,8 @@ def remove_node(name: str, node: str) -> None:
 
 
 def _delete_node(config: ClusterConfig, node: str) -> None:
+    from halab.cluster.supervisor import api
+
     try:
         api.delete(config, f"/api/v1/nodes/{node}")
     except OSError as error:

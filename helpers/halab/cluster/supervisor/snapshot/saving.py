@@ -20,8 +20,8 @@ from typing import IO
 
 from halab.cluster.apiserver import backup
 from halab.cluster.supervisor import control, layout
-from halab.cluster.supervisor.components import NODE_PREFIX
 from halab.cluster.supervisor.files import disk_error, try_lock
+from halab.cluster.supervisor.layout import NODE_PREFIX
 from halab.cluster.supervisor.snapshot.freeze import frozen
 from halab.cluster.supervisor.snapshot.header import DIGESTS, HEADER, IMAGES, KEY, STATE, VOLUMES, Header
 from halab.errors import ClusterError, MachineError, UsageError
