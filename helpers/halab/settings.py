@@ -16,6 +16,9 @@ KUBERNETES_MINOR = "1.34"  # what the embedded cluster presents itself as
 KUBERNETES_VERSION = "v1.34.9"
 LOW_PORT_SHIFT = 20000  # 80 -> 20080 where ports under 1024 cannot be bound
 MAX_CLUSTERS = 250
+ASTRAY_HEADER = (
+    "x-halab-astray"  # in the answer to a request that never got to the cluster, since halab's own way there was broken
+)
 MAX_NODES = 60
 
 

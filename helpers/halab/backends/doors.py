@@ -7,23 +7,20 @@ connection is refused as it would be inside the cluster. Doors live as long as t
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from halab.aio.portal import portal
 from halab.backends.access import Obj
-from halab.backends.forward import Refused, Tunnel
+from halab.backends.calls import Call, Place
+from halab.backends.forward import Sessions
 from halab.cluster.client import kubeconfig
 from halab.cluster.client.client import Client
 from halab.cluster.client.informer import Informer
 from halab.cluster.kube import kinds
 
-log = logging.getLogger(__name__)
-
-Place = tuple[str, int]  # a pod's name and its port
 HOST = "127.0.0.1"
-TRIES = 3  # pods that one connection tries
+BACKLOG = 1024  # connections that wait to be taken: users come at once
 SYNC_SECONDS = 15.0
 
 
@@ -53,8 +50,8 @@ def places(slices: Sequence[Obj], port_name: str, protocol: str = "TCP") -> list
 class Door:
     """Listens at one port of this machine. ``choose`` gives the pods to try, best first; ``gate`` opens and closes the listener."""
 
-    def __init__(self, access: kubeconfig.Access, namespace: str, choose: Callable[[], list[Place]]) -> None:
-        self.access, self.namespace, self.choose = access, namespace, choose
+    def __init__(self, sessions: Sessions, namespace: str, choose: Callable[[], list[Place]]) -> None:
+        self.sessions, self.namespace, self.choose = sessions, namespace, choose
         self.port = 0
         self._server: asyncio.Server | None = None
         self._wanted = False
@@ -66,42 +63,34 @@ class Door:
         self._wanted = wanted
         async with self._turning:
             if self._wanted and self._server is None:
-                self._server = await asyncio.start_server(self._serve, HOST, self.port)
+                self._server = await asyncio.get_running_loop().create_server(self._call, HOST, self.port, backlog=BACKLOG)
                 self.port = self._server.sockets[0].getsockname()[1]
             elif not self._wanted and self._server is not None:
                 self._server.close()
                 self._server = None
+
+    def _call(self) -> Call:
+        return Call(self.sessions, self.namespace, self.choose, self.port)
 
     def turn(self, wanted: bool) -> None:
         task = asyncio.get_running_loop().create_task(self.gate(wanted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)  # the loop itself would forget it
-        task.add_done_callback(self._tasks.discard)
-        for pod, port in self.choose()[:TRIES]:
-            tunnel = Tunnel(self.access, self.namespace, pod, port)
-            try:
-                await tunnel.open()
-            except (Refused, OSError, TimeoutError) as error:
-                log.debug("%s", error)
-                continue
-            await tunnel.run(reader, writer)
-            return
-        writer.transport.abort()
-
 
 class Doors:
     """The doors of one cluster, for this process. ``pod`` and ``service`` may be called again: they give the same door."""
 
     def __init__(self, config: Path) -> None:
-        self._access = kubeconfig.load(config)
-        self._client = Client.from_kubeconfig(config, user_agent="halab-course")
+        access = kubeconfig.load(config)
+        self._sessions = Sessions(access)
+        self._client = Client.from_access(access, user_agent="halab-course")
         self._open: dict[tuple[str, str, str, int], Door] = {}
         self._followed: list[Informer] = []
+
+    def sessions(self) -> int:
+        """How many there are now."""
+        return self._sessions.count()
 
     def pod(self, namespace: str, name: str, port: int) -> tuple[str, int]:
         return portal.run(self._pod(namespace, name, port), SYNC_SECONDS)
@@ -109,7 +98,7 @@ class Doors:
     async def _pod(self, namespace: str, name: str, port: int) -> tuple[str, int]:
         key = ("pod", namespace, name, port)
         if key not in self._open:
-            door = Door(self._access, namespace, lambda: [(name, port)])
+            door = Door(self._sessions, namespace, lambda: [(name, port)])
             await door.gate(True)
             self._open[key] = door
         return HOST, self._open[key].port
@@ -142,7 +131,7 @@ class Doors:
             at = turn % len(found) if found else 0
             return found[at:] + found[:at]
 
-        door = Door(self._access, meta["namespace"], choose)
+        door = Door(self._sessions, meta["namespace"], choose)
         await door.gate(True)  # takes a port, which stays this Service's
         self._open[key] = door
         slices.add_handler(lambda old, new: door.turn(bool(now())))

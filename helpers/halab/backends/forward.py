@@ -1,116 +1,364 @@
 """Ports of pods, reached through the API server as ``kubectl port-forward`` does: what works with every cluster that one has a kubeconfig for.
 
-Each connection has a tunnel of its own (SPDY/3.1, which every API server speaks), so that one that breaks takes no other with it.
+A ``Session`` is one connection to the API server that stays, and carries any number of connections to a pod's ports as SPDY streams, so that a
+request costs two small frames and not a TLS handshake. It is a WebSocket (as kubectl's is since 1.31), or a plain upgrade to SPDY where the
+cluster, or something before it, speaks no such WebSocket. Who is to blame when it breaks off is a question of its own: see ``Sessions.blame``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import logging
+import os
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from halab.cluster.client.kubeconfig import Access
-from halab.cluster.node.server import spdy
+from halab.cluster.node.server import spdy, websocket
+from halab.errors import HalabError
 
-ERROR_STREAM, DATA_STREAM = 1, 3
+log = logging.getLogger(__name__)
+
+TUNNEL, PROTOCOL = "SPDY/3.1+portforward.k8s.io", "portforward.k8s.io"
 READ = 64 * 1024
-CONNECT_SECONDS = 10.0
-LINGER_SECONDS = 30.0
+CONNECT_SECONDS = 10.0  # to the API server
+OPEN_SECONDS = 10.0  # until the pod's node has taken a stream
+TICK_SECONDS = 5.0  # a session on which nothing came for so long is asked for a sign of life, and given up after as long again
+IDLE_TICKS = 12  # without any stream, after which it is closed
+STREAMS = 64  # of one session; then another is opened beside it
+HIGH_WATER = 1 << 20  # bytes waiting to be sent, from which on a sender has to wait
 
 
 class Refused(ConnectionError):
-    """The API server, or the pod behind it, does not take the connection; the text says why."""
+    """The API server, or the node behind it, does not take the connection: so it would be for anybody. ``gone``: there is no such pod."""
+
+    def __init__(self, text: str, *, gone: bool = False) -> None:
+        super().__init__(text)
+        self.gone = gone
 
 
-class Tunnel:
-    """One connection to ``port`` of a pod. ``open`` it, then ``run`` it between two streams."""
+class Lost(ConnectionError):
+    """The way to the API server is broken: it says nothing about the pod."""
 
-    def __init__(self, access: Access, namespace: str, pod: str, port: int) -> None:
-        self.access, self.namespace, self.pod, self.port = access, namespace, pod, port
+
+class Sink(Protocol):
+    """Who wants what comes back on a stream. After ``ended`` or ``broken`` nothing more is told."""
+
+    def received(self, data: bytes) -> None: ...
+
+    def ended(self) -> None:
+        """The pod, or its node, has closed the connection."""
+
+    def broken(self, reason: str) -> None:
+        """The session broke off under it."""
+
+
+class Stream:
+    """One connection to a port of the session's pod."""
+
+    def __init__(self, session: Session, number: int, sink: Sink) -> None:
+        self.session, self.number, self.sink = session, number, sink
+        self.finished = False
+
+    def send(self, data: bytes) -> None:
+        self.session.send(self.number, data)
+
+    def finish(self) -> None:
+        """Nothing more will be sent; the answer may still come."""
+        if not self.finished:
+            self.finished = True
+            self.session.send(self.number, b"", fin=True)
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+        self.session.forget(self)
+
+
+class Session:
+    """A connection to one pod. ``open`` it, then ``stream`` as often as wanted."""
+
+    def __init__(self, access: Access, namespace: str, pod: str) -> None:
+        self.access, self.namespace, self.pod = access, namespace, pod
+        self.connected = self._leaving = False
         self._spdy = spdy.Connection(server=False)
-        self._head = b""
+        self._receiver: websocket.Receiver | None = None
+        self._streams: dict[int, Stream] = {}
+        self._opening: dict[int, asyncio.Future[None]] = {}
+        self._next, self._requests = 1, 0
+        self._heard = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __str__(self) -> str:
+        return f"pod {self.namespace}/{self.pod}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes new streams."""
+        return self.connected and not self._leaving
+
+    @property
+    def load(self) -> int:
+        return len(self._streams)
+
+    # Opening
 
     async def open(self) -> None:
-        """Raises Refused, OSError or TimeoutError."""
-        url = urlsplit(self.access.server)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        host = url.hostname or "localhost"
-        async with asyncio.timeout(CONNECT_SECONDS):
-            self._reader, self._writer = await asyncio.open_connection(host, port, ssl=self.access.tls)
-            try:
-                await self._upgrade(f"{host}:{port}", url.path.rstrip("/"))
-            except BaseException:
-                self._writer.transport.abort()
+        """Raises Refused or Lost."""
+        try:
+            await self._dial(TUNNEL)
+        except Refused as refused:
+            if refused.gone:
                 raise
-        common = {"port": str(self.port), "requestid": "0"}
-        self._spdy.open(ERROR_STREAM, {"streamtype": "error", **common}, fin=True)
-        self._spdy.open(DATA_STREAM, {"streamtype": "data", **common})
-        self._writer.write(self._spdy.take())
+            await self._dial("")  # an old API server, or a proxy without WebSockets; what is wrong with the pod is said again
+        self.connected = True
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._tick())]
 
-    async def _upgrade(self, authority: str, prefix: str) -> None:
-        lines = [
-            f"POST {prefix}/api/v1/namespaces/{self.namespace}/pods/{self.pod}/portforward HTTP/1.1",
-            f"Host: {authority}",
-            "Connection: Upgrade",
-            "Upgrade: SPDY/3.1",
-            "X-Stream-Protocol-Version: portforward.k8s.io",
-            "Content-Length: 0",
-        ]
-        if self.access.token:
-            lines.append(f"Authorization: Bearer {self.access.token}")
+    async def _dial(self, protocol: str) -> None:
+        url = urlsplit(self.access.server)
+        secure, host = url.scheme == "https", url.hostname or "localhost"
+        port = url.port or (443 if secure else 80)
+        try:
+            credential, tls = await self.access.login()
+        except HalabError as error:
+            raise Lost(str(error)) from error
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                self._reader, self._writer = await asyncio.open_connection(
+                    host, port, ssl=tls, server_hostname=(self.access.server_name or host) if tls is not None else None
+                )
+        except (OSError, TimeoutError) as error:
+            raise Lost(f"{self.access.server} does not answer ({error or type(error).__name__})") from error
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await self._upgrade(f"{host}:{port}", url.path.rstrip("/"), credential.token, protocol)
+        except TimeoutError as error:
+            self._writer.transport.abort()
+            raise Refused(f"{self}: the API server does not reach its node") from error
+        except BaseException:
+            self._writer.transport.abort()
+            raise
+
+    async def _upgrade(self, authority: str, prefix: str, token: str, protocol: str) -> None:
+        path = f"{prefix}/api/v1/namespaces/{self.namespace}/pods/{self.pod}/portforward"
+        lines = [f"{'GET' if protocol else 'POST'} {path} HTTP/1.1", f"Host: {authority}", "Connection: Upgrade"]
+        key = base64.b64encode(os.urandom(16)).decode()
+        if protocol:
+            lines += ["Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}"]
+            lines += [f"Sec-WebSocket-Protocol: {protocol}"]
+        else:
+            lines += ["Upgrade: SPDY/3.1", f"X-Stream-Protocol-Version: {PROTOCOL}", "Content-Length: 0"]
+        if token:
+            lines.append(f"Authorization: Bearer {token}")
         self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            raise Refused(f"pod {self.namespace}/{self.pod}: the API server broke the connection off") from error
-        status = head.split(b" ", 2)[1]
-        if status != b"101":
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError) as error:
+            raise Lost(f"{self}: the API server broke the connection off") from error
+        status = head.split(b" ", 2)[1].decode(errors="replace")
+        if status != "101":
             text = (await self._reader.read(2000)).decode(errors="replace")
-            raise Refused(f"pod {self.namespace}/{self.pod}: {status.decode()} {text}")
+            raise Refused(f"{self}: {status} {text}", gone=status == "404")
+        if protocol:
+            if f"sec-websocket-protocol: {protocol.lower()}" not in head.decode("latin-1").lower():
+                raise Refused(f"{self}: the API server speaks another protocol")
+            self._receiver = websocket.Receiver(client=True)
 
-    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry bytes until both sides have ended, or one breaks off (then the other is broken off too)."""
-        up, down = asyncio.create_task(self._upwards(reader)), asyncio.create_task(self._downwards(writer))
+    # Streams
+
+    async def stream(self, port: int, sink: Sink) -> Stream:
+        """A connection to ``port``. Raises Refused or Lost. Nothing may be sent before the other side has agreed, so this waits for it."""
+        error, data = self._next, self._next + 2
+        self._next, request = self._next + 4, str(self._requests)
+        self._requests += 1
+        agreed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._opening[data] = agreed
+        stream = self._streams[data] = Stream(self, data, sink)
+        common = {"port": str(port), "requestid": request}
+        self._spdy.open(error, {"streamtype": "error", **common}, fin=True)
+        self._spdy.open(data, {"streamtype": "data", **common})
+        self._flush()
         try:
-            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-            if not down.done():  # the client has said all: the answer may still come, unless nobody is there to give it
-                await asyncio.wait({down}, timeout=LINGER_SECONDS)
+            async with asyncio.timeout(OPEN_SECONDS):
+                await agreed
+        except TimeoutError as late:
+            self._break("it does not answer")
+            raise Lost(f"{self}: the session does not answer") from late
+        except BaseException:
+            self.forget(stream)
+            raise
         finally:
-            whole = down.done() and not down.cancelled() and down.exception() is None
-            up.cancel()
-            down.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
-            if whole:
-                writer.close()
-            else:
-                writer.transport.abort()
-            self._writer.close()
+            self._opening.pop(data, None)
+        return stream
 
-    async def _upwards(self, reader: asyncio.StreamReader) -> None:
+    def send(self, number: int, data: bytes, *, fin: bool = False) -> None:
+        if self.connected:
+            self._spdy.send(number, data, fin=fin)
+            self._flush()
+
+    def forget(self, stream: Stream) -> None:
+        """Nothing more is told of it. An unfinished one is reset, so that the other side forgets it too."""
+        if self._streams.pop(stream.number, None) is None:
+            return
+        if self.connected:
+            self._spdy.reset(stream.number)
+            self._flush()
+
+    @property
+    def congested(self) -> bool:
+        return self.connected and self._writer.transport.get_write_buffer_size() > HIGH_WATER
+
+    async def drained(self) -> None:
         with contextlib.suppress(ConnectionError):
-            while data := await reader.read(READ):
-                self._spdy.send(DATA_STREAM, data)
-                await self._flush()
-            self._spdy.send(DATA_STREAM, b"", fin=True)
-            await self._flush()
-
-    async def _downwards(self, writer: asyncio.StreamWriter) -> None:
-        while data := await self._reader.read(READ):
-            for event in self._spdy.receive(data):
-                if isinstance(event, spdy.Data) and event.stream == ERROR_STREAM and event.data:
-                    raise Refused(event.data.decode(errors="replace"))
-                if isinstance(event, spdy.Reset | spdy.GoneAway):
-                    raise Refused(f"pod {self.namespace}/{self.pod}: the connection was broken off")
-                if isinstance(event, spdy.Data) and event.stream == DATA_STREAM:
-                    if event.data:
-                        writer.write(event.data)
-                        await writer.drain()
-                    if event.fin:
-                        return
-            await self._flush()
-        raise Refused(f"pod {self.namespace}/{self.pod}: the API server broke the connection off")
-
-    async def _flush(self) -> None:
-        if data := self._spdy.take():
-            self._writer.write(data)
             await self._writer.drain()
+
+    # What comes
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._reader.read(READ):
+                self._heard = True
+                for piece in self._receiver.receive(data) if self._receiver is not None else (data,):
+                    for event in self._spdy.receive(piece):
+                        self._event(event)
+                if self._receiver is not None:
+                    if self._receiver.outgoing:
+                        self._writer.write(bytes(self._receiver.outgoing))
+                        self._receiver.outgoing.clear()
+                    if self._receiver.closed:
+                        break
+                self._flush()
+            self._break("the API server closed the session")
+        except (OSError, spdy.SpdyError, websocket.WebSocketError) as error:
+            self._break(str(error) or type(error).__name__)
+
+    def _event(self, event: spdy.Event) -> None:
+        match event:
+            case spdy.Replied(stream=number):
+                if (agreed := self._opening.get(number)) and not agreed.done():
+                    agreed.set_result(None)
+            case spdy.Data(stream=number, data=data) if number % 4 == 1:  # the error stream, two before its data stream
+                if data:
+                    log.debug("%s: %s", self, data.decode(errors="replace"))
+                    self._end(number + 2)
+            case spdy.Data(stream=number, data=data, fin=fin):
+                if data and (stream := self._streams.get(number)):
+                    stream.sink.received(data)
+                if fin:
+                    self._end(number)
+            case spdy.Reset(stream=number):
+                self._end(number + 2 if number % 4 == 1 else number)
+            case spdy.GoneAway():
+                self._leaving = True
+            case _:
+                pass
+
+    def _end(self, number: int) -> None:
+        stream = self._streams.get(number)
+        if stream is None:
+            return
+        if (agreed := self._opening.get(number)) and not agreed.done():
+            agreed.set_exception(Refused(f"{self}: the connection was refused"))
+            return
+        stream.finish()
+        self._streams.pop(number, None)
+        stream.sink.ended()
+
+    async def _tick(self) -> None:
+        quiet = idle = 0
+        while self.connected:
+            await asyncio.sleep(TICK_SECONDS)
+            quiet, self._heard = (0 if self._heard else quiet + 1), False
+            idle = 0 if self.load else idle + 1
+            if idle >= IDLE_TICKS:
+                break
+            if quiet >= 2:
+                self._break("it gives no sign of life")
+                return
+            self._spdy.ping(2 * quiet + 1)
+            self._flush()
+        self.close()
+
+    def _flush(self) -> None:
+        if (data := self._spdy.take()) and self.connected:
+            self._writer.write(websocket.encode(websocket.BINARY, data, os.urandom(4)) if self._receiver is not None else data)
+
+    def _break(self, reason: str) -> None:
+        if not self.connected:
+            return
+        self.connected = False
+        self._writer.transport.abort()
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        opening, self._opening = self._opening, {}
+        for agreed in opening.values():
+            if not agreed.done():
+                agreed.set_exception(Lost(f"{self}: {reason}"))
+        streams, self._streams = self._streams, {}
+        for number, stream in streams.items():
+            if number not in opening:
+                stream.sink.broken(reason)
+
+    def close(self) -> None:
+        self._break("closed")
+
+
+class Sessions:
+    """The sessions of one cluster, opened when they are needed and shared by all who want the same pod."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._open: dict[tuple[str, str], list[Session]] = {}
+        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def get(self, namespace: str, pod: str) -> Session:
+        """Raises Refused or Lost."""
+        key = (namespace, pod)
+        if found := self._free(key):
+            return found
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            if found := self._free(key):
+                return found
+            session = Session(self.access, namespace, pod)
+            try:
+                await session.open()
+            except Refused:
+                if not self._open.get(key):
+                    self._turns.pop(key, None)
+                raise
+            self._open.setdefault(key, []).append(session)
+            return session
+
+    def _free(self, key: tuple[str, str]) -> Session | None:
+        alive = [session for session in self._open.get(key, ()) if session.alive]
+        if alive:
+            self._open[key] = alive
+        else:
+            self._open.pop(key, None)
+        best = min(alive, key=lambda session: session.load, default=None)
+        return best if best is not None and best.load < STREAMS else None
+
+    async def blame(self, namespace: str, pod: str) -> str:
+        """A session to this pod broke off: why that was the way's fault, not the pod's; empty where anybody's connection would have broken.
+
+        The API server is asked again. Where it does not answer, or leads to the pod as if nothing had been, the way was broken; where it
+        says that the pod is gone or its node does not answer, so it is for users.
+        """
+        try:
+            await self.get(namespace, pod)
+        except Refused:
+            return ""
+        except Lost as error:
+            return str(error)
+        return f"the API server broke off the session to pod {namespace}/{pod}"
+
+    def count(self) -> int:
+        return sum(session.alive for sessions in self._open.values() for session in sessions)
+
+    def close(self) -> None:
+        for sessions in self._open.values():
+            for session in sessions:
+                session.close()
+        self._open.clear()

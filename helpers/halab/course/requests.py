@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from halab.settings import ASTRAY_HEADER
+from halab.traffic.record import ASTRAY
+
 ASK_AGAIN = 0.05  # seconds between two requests to a server that is starting
 
 Address = tuple[str, int]  # host, port as really dialled
@@ -69,6 +72,8 @@ def fetch(
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
         names = {key.lower(): value for key, value in response.getheaders()}
+        if why := names.get(ASTRAY_HEADER):
+            return Answer(0, error=f"{ASTRAY}: {why}", seconds=time.perf_counter() - start)
         return Answer(response.status, text, names, "", time.perf_counter() - start)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=_reason(error), seconds=time.perf_counter() - start)

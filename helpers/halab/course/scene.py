@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many, wait_until_answered
+from halab.errors import ClusterError
 from halab.images.types import Engine
+from halab.traffic.availability import Availability
 from halab.traffic.meter import Meter
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from halab.faults.api import Handle
 
 Objects = list[Obj]
+MOST_ASTRAY = 0.1  # of the users' requests of a check: beyond, the check is void
 REDIRECTS = (301, 302, 307, 308)
 ASK_AGAIN = 0.1  # seconds between two requests while waiting for an answer to change
 TOGETHER = 4  # users who ask at the same moment
@@ -119,7 +122,7 @@ class Scene:
     def traffic(self, service: str, port: int = 80, path: str = "/", *, rate: float = 20.0) -> Meter:
         """Users, from now until ``stop`` (or the end of the ``with`` block): ``rate`` requests a second to a Service."""
         host, bound = self.reach.service(self.namespace, service, port)
-        return Meter(f"http://{host}:{bound}", rate=rate, path=path)
+        return Users(f"http://{host}:{bound}", rate=rate, path=path)
 
     def wait_for_pod_answer(self, pod: Obj, port: int, path: str = "/", timeout: float = 5.0) -> Answer:
         """Ask a pod until it answers well, or until ``timeout``: without a readiness probe a pod is Ready a moment before its program listens."""
@@ -183,6 +186,20 @@ class Scene:
             cwd=self.files,
             check=False,
         )
+
+
+class Users(Meter):
+    """A meter whose record must say something about the application: one with holes of our own making is none."""
+
+    def finish(self, timeout: float | None = None) -> Availability:
+        """Raises ClusterError if many requests went astray on the way to the cluster."""
+        found = super().finish(timeout)
+        if found.astray > max(MOST_ASTRAY * (found.sent + found.astray), 2):
+            fact = f"{found.astray} of {found.sent + found.astray} went astray on halab's own way to the cluster: nothing can be said"
+            raise ClusterError(
+                "users' requests", fact, "does the API server answer steadily? kubectl get --raw /readyz; then check again"
+            )
+        return found
 
 
 def is_ready(pod: Obj) -> bool:

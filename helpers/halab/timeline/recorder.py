@@ -111,7 +111,7 @@ class Traffic:
             row, self.number = self.flush(), number
         if request.ok:
             self._good.append(request)
-        else:
+        elif not request.astray:
             self._failed += 1
         return row
 

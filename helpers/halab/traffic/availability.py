@@ -1,6 +1,7 @@
 """The arithmetic of availability over a record of requests. Pure: lists in, numbers out.
 
 Terms are those of the SRE literature: the success rate is good requests over all; the error budget is what a target leaves to fail;
+requests that went astray on halab's own way to the cluster count for nothing, and are told apart;
 an outage is a stretch in which every request failed; time to detect and time to recover count from the moment of the fault.
 """
 
@@ -29,6 +30,7 @@ class Availability:
     longest_outage: float
     failures: dict[str, int] = field(default_factory=dict)
     by: dict[str, int] = field(default_factory=dict)
+    astray: int = 0
 
     def budget_left(self, target: float) -> float:
         """The share of the error budget of ``target`` (such as 0.999) that is left: 1 untouched, 0 used up, below 0 overspent."""
@@ -42,18 +44,22 @@ class Availability:
     def sentence(self) -> str:
         """What happened, in a line for people."""
         if not self.sent:
-            return "no request was sent"
+            return "no request was sent" + self._astray()
         text = f"{self.ok} of {self.sent} requests answered ({self.success_rate:.2%})"
         if self.latency_ms:
             text += f", half within {self.latency_ms['50']:.1f} ms, 99% within {self.latency_ms['99']:.1f} ms"
         if self.failures:
             text += "; failed: " + ", ".join(f"{count} x {why}" for why, count in self.failures.items())
             text += f"; longest outage {self.longest_outage:.2f} s"
-        return text
+        return text + self._astray()
+
+    def _astray(self) -> str:
+        return f"; {self.astray} more went astray on halab's own way to the cluster and do not count" if self.astray else ""
 
 
 def summarize(requests: Sequence[Request]) -> Availability:
     """Sum up a record. Requests may be in any order."""
+    requests, sent = [r for r in requests if not r.astray], len(requests)
     ok = [r for r in requests if r.ok]
     failures = Counter(r.error or str(r.status) for r in requests if not r.ok)
     return Availability(
@@ -64,6 +70,7 @@ def summarize(requests: Sequence[Request]) -> Availability:
         longest_outage=longest_outage(requests),
         failures=dict(failures.most_common()),
         by=dict(sorted(Counter(r.by for r in ok if r.by).items())),
+        astray=sent - len(requests),
     )
 
 
@@ -81,7 +88,7 @@ def longest_outage(requests: Iterable[Request]) -> float:
     """Seconds of the longest stretch of failures only: from the first failed request's due time to the next good one's (or the last failure's)."""
     longest, began = 0.0, None
     last = 0.0
-    for request in sorted(requests):
+    for request in sorted(r for r in requests if not r.astray):
         last = request.at
         if request.ok:
             if began is not None:
@@ -94,13 +101,13 @@ def longest_outage(requests: Iterable[Request]) -> float:
 
 def time_to_detect(requests: Iterable[Request], fault: float) -> float | None:
     """Seconds from ``fault`` (Unix time) to the first failed request after it; None if users never noticed."""
-    failed = [r.at for r in requests if not r.ok and r.at >= fault]
+    failed = [r.at for r in requests if not r.ok and not r.astray and r.at >= fault]
     return min(failed) - fault if failed else None
 
 
 def time_to_recover(requests: Iterable[Request], fault: float) -> float | None:
     """Seconds from ``fault`` to the first good request after the last failed one; 0 if none failed, None if it has not recovered."""
-    after = [r for r in requests if r.at >= fault]
+    after = [r for r in requests if r.at >= fault and not r.astray]
     failed = [r.at for r in after if not r.ok]
     if not failed:
         return 0.0
@@ -111,7 +118,7 @@ def time_to_recover(requests: Iterable[Request], fault: float) -> float | None:
 def by_second(requests: Iterable[Request]) -> list[tuple[int, int, int, float]]:
     """(second, good, failed, median milliseconds of the good ones), a row for every second in which a request was due."""
     rows: dict[int, tuple[list[float], int]] = {}
-    for request in requests:
+    for request in (r for r in requests if not r.astray):
         latencies, failed = rows.get(int(request.at), ([], 0))
         if request.ok:
             latencies.append(request.latency)

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 from halab.traffic.availability import Availability, summarize
-from halab.traffic.record import Request, load
+from halab.traffic.record import ASTRAY, Request, load
 
+AFTERWARDS = 0.5  # seconds after the probe gave up in which the connection may be found to have been cut
 STOP_TIMEOUT = 10.0  # seconds a probe may take to await what is under way
 
 
@@ -37,6 +39,8 @@ class Meter:
             rate = sum(profile) / len(profile)
         self.url, self.rate = url, rate
         self.requests: list[Request] = []
+        place = urlsplit(url)
+        self._carried = (place.port or 0) if place.hostname == "127.0.0.1" else 0
         self._heard = heard
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         self._changed = threading.Condition()
@@ -45,7 +49,7 @@ class Meter:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for request in load(self._process.stdout):
+        for request in map(self._judged, load(self._process.stdout)):
             with self._changed:
                 self.requests.append(request)
                 self._changed.notify_all()
@@ -54,6 +58,15 @@ class Meter:
         self._process.wait()
         with self._changed:
             self._changed.notify_all()
+
+    def _judged(self, request: Request) -> Request:
+        """A connection that this process itself carries to a cluster, and that was cut there, went astray: the probe cannot know that."""
+        if not self._carried or request.ok or request.astray:
+            return request
+        from halab.backends.calls import astray_at
+
+        why = astray_at(self._carried, request.at, request.at + request.latency + AFTERWARDS)
+        return request._replace(status=0, error=f"{ASTRAY}: {why}") if why else request
 
     @property
     def running(self) -> bool:

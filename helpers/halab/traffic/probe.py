@@ -29,11 +29,13 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from halab.traffic.record import Request, dump
+from halab.settings import ASTRAY_HEADER
+from halab.traffic.record import ASTRAY, Request, dump
 
 FLUSH_EVERY = 0.1  # seconds between two batches: a failure is on screen at once, and a batch costs one write
 MOST_UNDER_WAY = 4000  # connections; beyond, a request fails as "too many under way" instead of exhausting descriptors
 PR_SET_PDEATHSIG = 1
+ASTRAY_NAME = ASTRAY_HEADER.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class _Answer(asyncio.Protocol):
     """Reads one answer; ``done`` gets (status, served by) when it is whole."""
 
     def __init__(self, request: bytes, done: asyncio.Future[tuple[int, str]]) -> None:
-        self.request, self.done, self.by = request, done, ""
+        self.request, self.done, self.by, self.astray = request, done, "", ""
         self.parser = httptools.HttpResponseParser(self)
         self.transport: asyncio.Transport | None = None
 
@@ -88,9 +90,13 @@ class _Answer(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"x-served-by":
             self.by = value.decode("latin-1")
+        elif name.lower() == ASTRAY_NAME:
+            self.astray = value.decode("latin-1")
 
     def on_message_complete(self) -> None:
-        if not self.done.done():
+        if self.astray:
+            self._fail(ConnectionError(f"{ASTRAY}: {self.astray}"))
+        elif not self.done.done():
             self.done.set_result((self.parser.get_status_code(), self.by))
         if self.transport is not None:
             self.transport.close()

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
+ASTRAY = "went astray"  # how the error of a request begins that halab's own way to the cluster broke, not the cluster
+
 
 class Request(NamedTuple):
     """``at`` is the second (Unix time) at which the request was *due*; ``latency`` the seconds from then to the end of the answer, so that
@@ -18,6 +20,11 @@ class Request(NamedTuple):
     status: int
     by: str = ""
     error: str = ""
+
+    @property
+    def astray(self) -> bool:
+        """It never was a user's request as far as the cluster is concerned: neither a success nor a failure."""
+        return self.error.startswith(ASTRAY)
 
     @property
     def ok(self) -> bool:

@@ -19,9 +19,13 @@ class Fold:
     by: dict[str, int] = field(default_factory=dict)
     sent: int = 0
     ok: int = 0
+    astray: int = 0
     last_failure: str = ""
 
     def add(self, request: Request) -> None:
+        if request.astray:
+            self.astray += 1
+            return
         bar = self.bars.setdefault(int(request.at / STEP), [0, 0, []])
         self.sent += 1
         if request.ok:
@@ -57,6 +61,7 @@ class Fold:
             "rate": f"{self.ok / self.sent:.2%}" if self.sent else "-",
             "lost": self.sent - self.ok,
             "last_failure": self.last_failure,
+            "astray": self.astray,
             "by": [[name, count] for name, count in sorted(self.by.items())],
         }
 
@@ -68,4 +73,6 @@ def sentence(state: dict[str, Any], running: bool) -> str:
     text = f"{state['ok']} of {state['sent']} requests answered ({state['rate']})"
     if state["lost"]:
         text += f", {state['lost']} lost, last: {state['last_failure']}"
+    if state.get("astray"):
+        text += f"; {state['astray']} more went astray on halab's own way and do not count"
     return text + ("" if running else "; stopped")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from halab.backends import gateway, rights
+from halab.backends import gateway, rights, ways
 from halab.backends.doors import places
 from halab.backends.existing import loader_of, parse_ingress
 from halab.errors import UsageError
@@ -62,3 +62,24 @@ def test_the_gateway_s_manifests_are_filled_in() -> None:
         "HALAB_HTTP": "8081",
         "HALAB_HTTPS": "8444",
     }
+
+
+NODE = {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.5"}, {"type": "ExternalIP", "address": "192.0.2.5"}]}}
+
+
+def test_a_service_is_found_from_outside_at_its_load_balancer_or_node_ports_only() -> None:
+    port = {"port": 80, "nodePort": 30080}
+    plain: dict[str, Any] = {"spec": {"type": "ClusterIP", "clusterIP": "10.96.0.7"}, "status": {"loadBalancer": {}}}
+    assert ways.outside(plain, port, [NODE]) == []
+    exposed = {"spec": {"type": "NodePort"}}
+    assert ways.outside(exposed, port, [NODE]) == [("192.0.2.5", 30080), ("10.0.0.5", 30080)]
+    balanced = {"spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}}
+    assert ways.outside(balanced, port, [])[0] == ("lb.example", 80)
+
+
+def test_addresses_of_the_inside_are_for_those_who_run_inside_of_that_very_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert not ways.inside("https://kubernetes.default.svc")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    assert ways.inside("https://10.96.0.1:443") and ways.inside("https://kubernetes.default.svc")
+    assert not ways.inside("https://another.example:6443")

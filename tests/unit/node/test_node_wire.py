@@ -86,6 +86,16 @@ def test_unmasked_frames_of_a_client_are_refused() -> None:
         websocket.Receiver().receive(websocket.encode(websocket.BINARY, b"x"))
 
 
+@pytest.mark.parametrize("size", [0, 5, 300, 70_000])
+def test_what_a_client_masks_a_server_reads_and_the_other_way_round(size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    assert websocket.Receiver().receive(websocket.encode(websocket.BINARY, data[:size], b"mask")) == [data[:size]]
+    client = websocket.Receiver(client=True)
+    assert client.receive(websocket.encode(websocket.BINARY, data[:size])) == [data[:size]]
+    with pytest.raises(websocket.WebSocketError, match="server's"):
+        client.receive(websocket.encode(websocket.BINARY, b"x", b"mask"))
+
+
 def test_the_exit_code_travels_in_a_status() -> None:
     status = exit_status(3, ["sh", "-c", "exit 3"])
     assert status["reason"] == "NonZeroExitCode"

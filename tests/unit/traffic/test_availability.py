@@ -76,3 +76,16 @@ def test_seconds_are_summed_up_one_by_one() -> None:
 def test_the_sentence_names_what_failed() -> None:
     assert "18 of 20 requests answered (90.00%)" in summarize(stream("+" * 18 + "--")).sentence()
     assert "failed: 2 x connection refused" in summarize(stream("+" * 18 + "--")).sentence()
+
+
+def test_what_went_astray_counts_for_nothing_and_is_told() -> None:
+    record = stream("++-++")
+    astray = [
+        Request(1000.15, 0.1, 0, "", "went astray: the API server does not answer"),
+        Request(1000.45, 0.1, 0, "", "went astray: x"),
+    ]
+    found = summarize(record + astray)
+    assert (found.sent, found.ok, found.astray, found.failures) == (5, 4, 2, {"connection refused": 1})
+    assert found.longest_outage == pytest.approx(0.1) and "2 more went astray on halab's own way" in found.sentence()
+    assert time_to_recover(record[:2] + astray, 1000.0) == 0.0 and sum(row[2] for row in by_second(record + astray)) == 1
+    assert summarize(astray).sentence().startswith("no request was sent; 2 more")

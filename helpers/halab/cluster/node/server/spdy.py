@@ -229,6 +229,10 @@ class Connection:
     def reset(self, stream: int, status: int = 5) -> None:
         self._send_control(RST_STREAM, 0, struct.pack(">II", stream, status))
 
+    def ping(self, number: int) -> None:
+        """``number`` is odd from a client, even from a server; the other side sends it back."""
+        self._send_control(PING, 0, struct.pack(">I", number))
+
     def take(self) -> bytes:
         data = bytes(self.outgoing)
         self.outgoing.clear()

@@ -1,9 +1,13 @@
-"""The server's side of WebSocket (RFC 6455), sans-I/O: just what exec, attach and port-forward need. No extensions, no fragments sent."""
+"""WebSocket (RFC 6455), sans-I/O: just what exec, attach and port-forward need, the server's side and as much of a client's as a tunnel takes.
+
+No extensions, no fragments sent.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import struct
 from dataclasses import dataclass, field
 
@@ -32,14 +36,15 @@ def handshake(key: str, protocol: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def encode(opcode: int, data: bytes) -> bytes:
-    """One whole unmasked frame."""
-    size = len(data)
+def encode(opcode: int, data: bytes, mask: bytes = b"") -> bytes:
+    """One whole frame; a client's has a ``mask`` of 4 bytes."""
+    size, masked = len(data), 0x80 if mask else 0
+    body = mask + _unmask(data, mask) if mask else data
     if size < 126:
-        return bytes((0x80 | opcode, size)) + data
+        return bytes((0x80 | opcode, masked | size)) + body
     if size < 1 << 16:
-        return struct.pack(">BBH", 0x80 | opcode, 126, size) + data
-    return struct.pack(">BBQ", 0x80 | opcode, 127, size) + data
+        return struct.pack(">BBH", 0x80 | opcode, masked | 126, size) + body
+    return struct.pack(">BBQ", 0x80 | opcode, masked | 127, size) + body
 
 
 def _unmask(data: bytes, mask: bytes) -> bytes:
@@ -52,8 +57,9 @@ def _unmask(data: bytes, mask: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Receiver:
-    """Turns bytes into messages. ``outgoing`` collects pongs and the answer to a close."""
+    """Turns bytes into messages. ``outgoing`` collects pongs and the answer to a close. ``client``: the peer is a server, which masks nothing."""
 
+    client: bool = False
     outgoing: bytearray = field(default_factory=bytearray)
     closed: bool = False
     _buffer: bytearray = field(default_factory=bytearray)
@@ -66,10 +72,10 @@ class Receiver:
         while not self.closed and (frame := self._frame()) is not None:
             final, opcode, payload = frame
             if opcode == PING:
-                self.outgoing += encode(PONG, payload)
+                self.outgoing += encode(PONG, payload, self._mask())
             elif opcode == CLOSE:
                 self.closed = True
-                self.outgoing += encode(CLOSE, payload[:2])
+                self.outgoing += encode(CLOSE, payload[:2], self._mask())
             elif opcode in (TEXT, BINARY, CONTINUATION):
                 self._parts += payload
                 if len(self._parts) > MAX_MESSAGE:
@@ -78,6 +84,9 @@ class Receiver:
                     messages.append(bytes(self._parts))
                     self._parts.clear()
         return messages
+
+    def _mask(self) -> bytes:
+        return os.urandom(4) if self.client else b""
 
     def _frame(self) -> tuple[bool, int, bytes] | None:
         buffer = self._buffer
@@ -91,13 +100,15 @@ class Receiver:
                 return None
             size = int.from_bytes(buffer[at : at + width], "big")
             at += width
-        if not masked:
-            raise WebSocketError("a client's frames must be masked")
+        if masked is self.client:
+            raise WebSocketError("a server's frames must not be masked" if self.client else "a client's frames must be masked")
         if size > MAX_MESSAGE:
             raise WebSocketError("a frame is too long")
-        if len(buffer) < at + 4 + size:
+        start = at + 4 if masked else at
+        if len(buffer) < start + size:
             return None
-        mask = bytes(buffer[at : at + 4])
-        payload = _unmask(bytes(buffer[at + 4 : at + 4 + size]), mask)
-        del buffer[: at + 4 + size]
+        payload = bytes(buffer[start : start + size])
+        if masked:
+            payload = _unmask(payload, bytes(buffer[at:start]))
+        del buffer[: start + size]
         return final, opcode, payload
