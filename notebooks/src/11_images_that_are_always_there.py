@@ -118,8 +118,8 @@ answers = [lab.scene.ask_pod(pod, 80) for pod in lab.scene.pods("app=shop")]
 lab.explain("down", 0, f"with the first registry down, the pods answer {[answer.status for answer in answers]}")
 
 # %% [markdown] id="cache-words"
-# A pod that starts *anew on a node that has the image* does not need a registry either, as long as its `imagePullPolicy` is `IfNotPresent` (the default for every name
-# but `:latest`). With `Always` the kubelet asks the registry about the tag at every start, cached or not: the registry becomes a part of your availability.
+# A pod that starts *anew on a node that has the image* does not need a registry either, as long as its `imagePullPolicy` is `IfNotPresent` (the default for a digest
+# and for every tag but `:latest`). With `Always` the kubelet asks the registry about the tag at every start, cached or not: the registry becomes a part of your availability.
 #
 # The hard case is the node that has never seen the image. The check makes one: first registry down, the nodes' copy forgotten, a pod deleted.
 
