@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from halab.settings import halab_home
 
 SCRIPT_TIMEOUT, APPLY_TIMEOUT, CELL_TIMEOUT = 180, 30, 60  # seconds
 SETTLE = 5.0  # seconds that a task may take at least: the check before it may have broken something on purpose
+SPARE = 60.0  # seconds that a check may take beyond its task's time-out
 SAID = 300  # characters of what a program said, at most
 
 
@@ -57,10 +60,26 @@ def main() -> None:
     for task in lab.tasks:
         waited = time.monotonic() - played  # what has not come right while other tasks were waited for will not
         try:
-            result = runner.check(task, max(SETTLE, task.timeout - waited))
+            with at_most(task.timeout + SPARE):
+                result = runner.check(task, max(SETTLE, task.timeout - waited))
             say({"task": task.id, "passed": bool(result), "message": str(result)})
         except Exception as error:  # a check that imports the learner's program may raise anything
             say({"task": task.id, "passed": False, "message": f"the check ended with {type(error).__name__}: {error}"[:SAID]})
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """A learner's program that a check imports may never come back; it is interrupted, and the other tasks are still looked at."""
+
+    def over(_number: int, _frame: object) -> None:
+        raise TimeoutError(f"it did not end within {seconds:.0f} s")
+
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def say(row: dict[str, Any]) -> None:
