@@ -39,10 +39,13 @@ STILL = """<figure class="halab-still"><div data-halab-still="%(name)s"></div>
 <figcaption>As it stood at the end of this run; in the course it is live.</figcaption>
 <details><summary>in words</summary><pre>%(text)s</pre></details></figure>"""
 STYLE = """
-.halab-still { margin: 0.5em 0; width: 100%; max-width: none; text-align: left; }
+.md-typeset .halab-still { margin: 0.5em 0; width: 100%; max-width: none; text-align: left; display: block; }
 .halab-still figcaption { font-size: 0.75em; margin: 0.3em 0; max-width: none; font-style: normal; opacity: 0.75; }
-.halab-still details { font-size: 0.75em; margin: 0; }
-.jupyter-wrapper .jp-OutputArea-output pre { white-space: pre; overflow-x: auto; }
+.md-typeset .halab-still details { font-size: 0.75em; margin: 0; padding: 0; border: 0; box-shadow: none; background: none; }
+.md-typeset .halab-still summary { padding: 0; margin: 0; min-height: 0; text-align: left; font-weight: normal; opacity: 0.75; background: none; }
+.md-typeset .halab-still summary::before, .md-typeset .halab-still summary::after { display: none; }
+.jupyter-wrapper .jp-InputPrompt, .jupyter-wrapper .jp-OutputPrompt { display: none !important; }
+.jupyter-wrapper .jp-OutputArea-output pre { white-space: pre !important; overflow-x: auto; word-break: normal !important; }
 """
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build"

@@ -41,6 +41,10 @@ class Availability:
     def document(self) -> dict[str, Any]:
         return asdict(self)
 
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """As the value of a notebook's cell: for people, too."""
+        printer.text(self.sentence())
+
     def sentence(self) -> str:
         """What happened, in a line for people."""
         if not self.sent:
