@@ -1,15 +1,11 @@
 """Checks of lab 14: a whole cluster is stopped under traffic, and a node is cut off from its API server."""
 
 import re
-import socket
-import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from string import Template
 
 from halab.backends import beside
 from halab.backends.access import Api, Obj
+from halab.course.front import front
 from halab.course.requests import Address, Answer, fetch, wait_until_answered
 from halab.course.results import Failed, Passed, Result
 from halab.course.scene import Scene, describe_pods, restarts_of, serves
@@ -20,7 +16,7 @@ from halab.traffic.meter import Meter
 WEST, HOST, RATE = "west", "shop.example", 20.0
 FEW = 20
 ALLOWED = 0.05  # of the requests may fail while the front finds out that a cluster is gone
-START_TIMEOUT, RETURN_TIMEOUT = 10.0, 20.0
+RETURN_TIMEOUT = 20.0
 DETECT = 3  # seconds of silence until the node counts as lost
 STAYS = 5.0  # seconds after that in which the kiosk must not be given up
 
@@ -53,10 +49,10 @@ def front_fails_over(scene: Scene) -> Result:
         return Failed("the shop at home does not answer: there is nothing to fall back to", "kubectl get pods,ingress")
     west = beside.running(WEST)
     assert west is not None
-    with _front(scene, west.ingress()) as front:
-        if isinstance(front, Failed):
-            return front
-        first = [fetch(front) for _ in range(FEW)]
+    with front(scene.files / "front.yml", {"west": west.ingress(), "home": scene.reach.ingress()}) as door:
+        if isinstance(door, Failed):
+            return door
+        first = [fetch(door) for _ in range(FEW)]
         places = Counter(_place(answer) for answer in first)
         if places[WEST] < FEW:
             where = f"{places['home']} of {FEW} users were served by home while {WEST} was well"
@@ -64,12 +60,12 @@ def front_fails_over(scene: Scene) -> Result:
                 where if places["home"] else f"only {places[WEST]} of {FEW} users were served: {Counter(map(str, first))}",
                 _why_not_first(scene, west.ingress()),
             )
-        with Meter(f"http://{front[0]}:{front[1]}", rate=RATE) as users:
+        with Meter(f"http://{door[0]}:{door[1]}", rate=RATE) as users:
             users.wait(0.5)
             try:
                 beside.stop(WEST)
                 users.wait(3)
-                served = _place(fetch(front))
+                served = _place(fetch(door))
             finally:
                 beside.start(WEST)
             seen = summarize(list(users.requests))
@@ -78,7 +74,7 @@ def front_fails_over(scene: Scene) -> Result:
                     f"{WEST} was stopped: {seen.sentence()}; in the end users were served by {served or 'nobody'}",
                     "how does the front learn that a cluster is gone, and what does it do with the requests in between?",
                 )
-            returned = until(lambda: _place(fetch(front)) == WEST, RETURN_TIMEOUT)
+            returned = until(lambda: _place(fetch(door)) == WEST, RETURN_TIMEOUT)
             whole = users.stop()
     if not returned:
         return Failed(f"{WEST} is back, and users are still served by home", "does the health check look at it again?")
@@ -136,38 +132,3 @@ def _kept(pods: list[Obj], uid: str) -> bool:
 
 def _place(answer: Answer) -> str:
     return answer.headers.get("x-version", "") if answer.ok else ""
-
-
-@contextmanager
-def _front(scene: Scene, west: Address) -> Iterator[Address | Failed]:
-    """The learner's front, running, as Envoy sees it; or why it does not run."""
-    file = scene.files / "front.yml"
-    if not file.is_file():
-        yield Failed(f"there is no file {file}", "halab reset brings the starting files back")
-        return
-    home, with_port = scene.reach.ingress(), socket.socket()
-    with with_port:
-        with_port.bind(("127.0.0.1", 0))
-        front: Address = ("127.0.0.1", with_port.getsockname()[1])
-    places = {"WEST_HOST": west[0], "WEST_PORT": west[1], "HOME_HOST": home[0], "HOME_PORT": home[1], "FRONT_PORT": front[1]}
-    text = Template(file.read_text()).safe_substitute(places)
-    command = [str(beside.envoy()), "--config-yaml", text, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
-    envoy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        if until(lambda: envoy.poll() is not None or fetch(front).status, START_TIMEOUT) and envoy.poll() is None:
-            until(lambda: fetch(front).ok, 3.0)  # its first round of health checks
-            yield front
-        else:
-            envoy.kill()
-            said = envoy.stderr.read() if envoy.stderr else ""
-            words = re.sub(
-                r"^\[[^]]*\]\[[^]]*\]\[[^]]*\]\[[^]]*\] \[[^]]*\] ", "", said.strip().splitlines()[0] if said.strip() else ""
-            )
-            yield Failed(f"Envoy does not start with {file.name}", f"it says: {words[:300] or 'nothing'}")
-    finally:
-        envoy.terminate()
-        try:
-            envoy.wait(5)
-        except subprocess.TimeoutExpired:
-            envoy.kill()
-            envoy.wait()

@@ -269,7 +269,7 @@ policy = {
     },
 }
 lab.scene.api.apply(policy)
-result = lab.runner.checks["ledger-hears-web-only"](lab.scene)
+result = lab.check("ledger-hears-web-only", timeout=0)
 lab.explain("np", 1, result.why)
 
 # %% [markdown] id="np-turn"
@@ -363,7 +363,7 @@ with open("web-policy.yaml") as file:
 whole["metadata"]["namespace"] = space
 without = {**whole, "spec": {**whole["spec"], "egress": whole["spec"].get("egress", [])[:1]}}
 lab.scene.api.apply(without)
-result = lab.runner.checks["web-calls-ledger-only"](lab.scene)
+result = lab.check("web-calls-ledger-only", timeout=0)
 lab.scene.api.delete("networkpolicies", "web")
 lab.explain("dns", 2, result.why)
 

@@ -72,9 +72,14 @@ lab.predict(
 # Without stopping anything one can see how it would be: who answers ten users of this front?
 
 # %% id="see-half"
-checks = lab.runner.checks["front-fails-over"].__globals__
-with checks["_front"](lab.scene, checks["beside"].running("west").ingress()) as front:
-    places = [checks["_place"](checks["fetch"](front)) for _ in range(10)]
+from pathlib import Path
+
+from halab.backends import beside
+from halab.course.front import front
+from halab.course.requests import fetch
+
+with front(Path("front.yml"), {"west": beside.running("west").ingress(), "home": lab.backend.ingress()}) as door:
+    places = [fetch(door).headers.get("x-version", "nobody") for _ in range(10)]
 lab.explain("half", 1, f"ten users were served by {', '.join(places)}: those of west would meet a refusal, each time anew")
 
 # %% [markdown] id="front-turn"
@@ -186,7 +191,7 @@ lab.predict(
 )
 
 # %% id="inject-edge"
-result = lab.runner.check(lab.definition.task("edge-keeps-serving"))
+result = lab.check("edge-keeps-serving")
 lab.explain("edge", 1, result.why)
 
 # %% [markdown] id="edge-turn"
