@@ -8,28 +8,31 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from halab.cluster.apiserver import convert, escalation, objects, render
+from halab.cluster.apiserver import callout, convert, escalation, objects, render
 from halab.cluster.apiserver.admission.accounts import account_of
 from halab.cluster.apiserver.admission.attributes import Attributes
+from halab.cluster.apiserver.admission.reviews import MOST, Needed
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.authn import Authenticator
 from halab.cluster.apiserver.authz import Authorizer
 from halab.cluster.apiserver.fanout import Fanout
 from halab.cluster.apiserver.nodes import Summaries
 from halab.cluster.apiserver.registry import Registry
-from halab.cluster.apiserver.request import Request
+from halab.cluster.apiserver.request import Request, User
 from halab.cluster.apiserver.tokens import Tokens
 from halab.cluster.kube import crd, fields, kinds, status
 from halab.cluster.kube.defaults import apply_defaults
 from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.rbac import Attributes as Question
 from halab.cluster.kube.schema import Node, node_for
 from halab.cluster.store.cache import Event
-from halab.cluster.store.store import Store
+from halab.cluster.store.store import Store, Transaction
 from halab.settings import ClusterConfig
 
 Obj = dict[str, Any]
+T = TypeVar("T")
 ACCOUNT_SECONDS = 1.0  # how long a pod waits for its service account to appear
 
 
@@ -70,6 +73,7 @@ class Context:
         allocate = None
         if kind is kinds.SERVICES:
             allocate = partial(self.allocator.create, attributes.tx, attributes.obj)
+        attributes.context = self
         escalation.check(self.authorizer, attributes)
         objects.finish_create(kind, attributes, allocate)
 
@@ -77,8 +81,38 @@ class Context:
         allocate = None
         if kind is kinds.SERVICES and not attributes.subresource and attributes.old is not None:
             allocate = partial(self.allocator.update, attributes.tx, attributes.obj, attributes.old)
+        attributes.context = self
         escalation.check(self.authorizer, attributes)
         objects.finish_update(kind, attributes, allocate)
+
+    async def transact(self, request: Request, work: Callable[[Transaction], T], dry_run: bool = False) -> T:
+        """A store transaction that begins again whenever a webhook's answer was needed. Raises ApiError."""
+        warnings = len(request.warnings)
+        for _ in range(MOST):
+            try:
+                return self.store.transact(work, dry_run=dry_run)
+            except Needed as needed:
+                request.reviews.answers[needed.call.key] = await callout.ask(self.store, needed.call)
+                del request.warnings[warnings:]
+        raise status.internal("admission webhooks do not come to an end")
+
+    def decide(self, user: User, question: Obj) -> tuple[bool, str]:
+        """The authorizer of CEL expressions; ``question`` as ``cel.authorizer`` collects it."""
+        asked = Question(
+            question.get("verb", ""), question.get("group", ""), question.get("resource", ""), question.get("subresource", ""),
+            question.get("namespace", ""), question.get("name", ""), question.get("path", ""),
+        )  # fmt: skip
+        if account := question.get("user"):
+            namespace = account.split(":")[2]
+            groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+            user = User(account, groups)
+        decision = self.authorizer.decide(user, asked)
+        return decision.allowed, decision.reason
+
+    def kind_by_type(self, api_version: str, name: str) -> Kind | None:
+        return next(
+            (kind for kind in self.registry.all() if (kind.api_version, kind.kind) == (api_version, name) and kind.stored), None
+        )
 
     async def wait_for_account(self, namespace: str, pod: Obj) -> None:
         """A pod may be created right after its namespace: give the controller a moment to make the account."""

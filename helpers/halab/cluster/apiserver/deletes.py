@@ -13,7 +13,7 @@ from typing import Any
 
 from halab.cluster.apiserver import convert, render
 from halab.cluster.apiserver.admission import chain
-from halab.cluster.apiserver.admission.attributes import Attributes
+from halab.cluster.apiserver.admission.attributes import Attributes, Surroundings
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.options import DeleteOptions, delete_options
 from halab.cluster.apiserver.reads import check_list_options
@@ -52,13 +52,26 @@ def _stamp(moment: datetime) -> str:
 
 
 def delete_object(
-    tx: Transaction, kind: Kind, entry: Entry, options: DeleteOptions, user: User, authorize: bool = True
+    tx: Transaction,
+    kind: Kind,
+    entry: Entry,
+    options: DeleteOptions,
+    user: User,
+    authorize: bool = True,
+    around: Surroundings | None = None,
+    request: Request | None = None,
 ) -> Outcome:
-    """Delete one object, or mark it. ``authorize``: admission has its say. Raises ApiError."""
+    """Delete one object, or mark it. ``authorize``: admission has its say, with what is ``around`` it; it may warn
+    in the answer to ``request``, and webhooks are asked only for one. Raises ApiError."""
     obj = entry.obj()
     _check_preconditions(kind, obj, options)
     if authorize:
-        chain.validate_delete(Attributes("DELETE", kind, entry.namespace, entry.name, user, tx, old=obj, dry_run=options.dry_run))
+        attributes = Attributes(
+            "DELETE", kind, entry.namespace, entry.name, user, tx, old=obj, dry_run=options.dry_run, context=around
+        )
+        if request is not None:
+            attributes.warnings, attributes.reviews = request.warnings, request.reviews
+        chain.validate_delete(attributes)
     if kind is kinds.NAMESPACES:
         return _delete_namespace(tx, kind, entry, obj, options)
     meta = obj["metadata"]
@@ -208,9 +221,9 @@ async def delete(context: Context, request: Request, kind: Kind) -> None:
         entry = tx.get(kind.storage, namespace, request.name)
         if entry is None:
             raise status.not_found(kind, request.name)
-        return delete_object(tx, kind, entry, options, request.user)
+        return delete_object(tx, kind, entry, options, request.user, around=context, request=request)
 
-    outcome = context.store.transact(work, dry_run=options.dry_run)
+    outcome = await context.transact(request, work, dry_run=options.dry_run)
     code = 202 if not outcome.gone and options.orphan is False else 200
     if outcome.gone and kind not in RETURNED:
         details: Obj = {"name": request.name}
@@ -238,15 +251,17 @@ async def delete_collection(context: Context, request: Request, kind: Kind) -> N
     chosen = selection.filter(context.store.collection(kind.storage).select(selection.namespace))
     revision = context.store.revision
     for entry in chosen:
-        context.store.transact(_deletion(kind, entry, options, request.user), dry_run=options.dry_run)
+        await context.transact(request, _deletion(context, request, kind, entry, options), dry_run=options.dry_run)
     renderer = context.renderer(kind, form)
     await request.answer(200, *renderer.finish(renderer.many(chosen, {"resourceVersion": str(revision)})))
 
 
-def _deletion(kind: Kind, entry: Entry, options: DeleteOptions, user: User) -> Callable[[Transaction], None]:
+def _deletion(
+    context: Context, request: Request, kind: Kind, entry: Entry, options: DeleteOptions
+) -> Callable[[Transaction], None]:
     def work(tx: Transaction) -> None:
         current = tx.get(kind.storage, entry.namespace, entry.name)
         if current is not None:
-            delete_object(tx, kind, current, options, user)
+            delete_object(tx, kind, current, options, request.user, around=context, request=request)
 
     return work

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 
 from halab.aio.http import Message, Receive, Scope, Send
+from halab.cluster.apiserver.admission.reviews import Reviews
 from halab.cluster.kube import status
 from halab.cluster.kube.kinds import Kind
 
@@ -67,6 +68,7 @@ class Request:
         "path",
         "receive",
         "resource",
+        "reviews",
         "scope",
         "send",
         "status",
@@ -96,6 +98,7 @@ class Request:
         self.audit_object: Any = None
         self.detached = False  # the answer goes on though the handler has returned
         self.finished: Callable[[], None] = _nothing  # to be called at the end of a detached answer
+        self.reviews = Reviews()
         self._params: dict[str, list[str]] | None = None
 
     # -- parameters and headers

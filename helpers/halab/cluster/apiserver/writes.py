@@ -56,6 +56,8 @@ def attributes_of(
         request.subresource,
         options.dry_run,
         request.warnings,
+        reviews=request.reviews,
+        asked=request.subresource,
     )
 
 
@@ -88,7 +90,7 @@ async def create(context: Context, request: Request, kind: Kind) -> None:
         obj, first = first or objects.decode(request, kind, context.node(kind), options), None
         return create_object(context, request, kind, tx, obj, options)
 
-    entry = context.store.transact(work, dry_run=options.dry_run)
+    entry = await context.transact(request, work, dry_run=options.dry_run)
     await respond(context, request, kind, form, 201, entry)
 
 
@@ -167,7 +169,7 @@ async def update(context: Context, request: Request, kind: Kind) -> None:
         context.apply_defaults(kind, obj)
         return update_object(context, request, kind, tx, current, lambda live: obj, options)
 
-    entry = context.store.transact(work, dry_run=options.dry_run)
+    entry = await context.transact(request, work, dry_run=options.dry_run)
     await respond(context, request, kind, form, 201 if created else 200, entry)
 
 
@@ -283,5 +285,5 @@ async def patch(context: Context, request: Request, kind: Kind) -> None:
             return create_object(context, request, kind, tx, obj, options, tracked=True)
         return update_object(context, request, kind, tx, current, change, options, tracked=True)
 
-    entry = context.store.transact(work, dry_run=options.dry_run)
+    entry = await context.transact(request, work, dry_run=options.dry_run)
     await respond(context, request, kind, form, 201 if created else 200, entry)

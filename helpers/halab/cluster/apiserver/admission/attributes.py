@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+from halab.cluster.apiserver.admission.reviews import Reviews
 from halab.cluster.apiserver.request import User
 from halab.cluster.kube import status
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.store.store import Transaction
 
 Obj = dict[str, Any]
+
+
+class Surroundings(Protocol):
+    """What plug-ins may ask of the server beside its objects."""
+
+    def decide(self, user: User, question: Obj) -> tuple[bool, str]: ...
+    def kind_by_type(self, api_version: str, name: str) -> Kind | None: ...
 
 
 @dataclass(slots=True)
@@ -29,6 +37,17 @@ class Attributes:
     subresource: str = ""
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    context: Surroundings | None = None
+    reviews: Reviews | None = None  # None: webhooks are not asked
+    asked: str = ""  # the subresource of the request, where it goes by the rules of another (scale)
+
+    def decide(self, question: Obj) -> tuple[bool, str]:
+        """Whether the user (or the one that the question names) may do something: (allowed, why)."""
+        return self.context.decide(self.user, question) if self.context else (False, "")
+
+    def kind_by_type(self, api_version: str, name: str) -> Kind | None:
+        """The kind that is served under a type."""
+        return self.context.kind_by_type(api_version, name) if self.context else None
 
     def is_(self, kind: Kind, operation: str = "", subresource: str = "") -> bool:
         return self.kind is kind and self.subresource == subresource and (not operation or operation == self.operation)

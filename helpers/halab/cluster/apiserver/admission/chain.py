@@ -8,9 +8,11 @@ from halab.cluster.apiserver.admission import (
     limits,
     namespaces,
     pod_security,
+    policies,
     priorities,
     quotas,
     restriction,
+    webhooks,
 )
 from halab.cluster.apiserver.admission.attributes import Attributes
 
@@ -22,6 +24,7 @@ def mutate(attributes: Attributes) -> None:
     accounts.mutate(attributes)
     priorities.mutate(attributes)
     defaults.mutate(attributes)
+    webhooks.mutate(attributes)
 
 
 def validate(attributes: Attributes) -> None:
@@ -30,6 +33,8 @@ def validate(attributes: Attributes) -> None:
     limits.validate(attributes)
     pod_security.validate(attributes)
     priorities.validate(attributes)
+    policies.validate(attributes)
+    webhooks.validate(attributes)
     quotas.validate(attributes)
 
 
@@ -37,3 +42,6 @@ def validate_delete(attributes: Attributes) -> None:
     """What may not be deleted, or not by this user. Raises ApiError."""
     namespaces.admit(attributes)
     restriction.validate(attributes)
+    webhooks.mutate(attributes)
+    policies.validate(attributes)
+    webhooks.validate(attributes)

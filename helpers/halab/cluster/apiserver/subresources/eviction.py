@@ -38,7 +38,7 @@ async def create(context: Context, request: Request, kind: Kind) -> None:
     def work(tx: Transaction) -> None:
         _evict(tx, request, wanted)
 
-    context.store.transact(work, dry_run=wanted.dry_run)
+    await context.transact(request, work, dry_run=wanted.dry_run)
     await request.answer_json(201, CREATED)
 
 

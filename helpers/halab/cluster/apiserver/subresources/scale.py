@@ -97,7 +97,7 @@ async def update(context: Context, request: Request, kind: Kind) -> None:
     def work(tx: Transaction) -> Entry:
         return _write(context, request, kind, tx, options, lambda _: given)
 
-    entry = context.store.transact(work, dry_run=options.dry_run)
+    entry = await context.transact(request, work, dry_run=options.dry_run)
     await _respond(context, request, kind, form, entry)
 
 
@@ -114,7 +114,7 @@ async def patch(context: Context, request: Request, kind: Kind) -> None:
     def work(tx: Transaction) -> Entry:
         return _write(context, request, kind, tx, options, change, applied=kind_of_patch == patches.APPLY)
 
-    entry = context.store.transact(work, dry_run=options.dry_run)
+    entry = await context.transact(request, work, dry_run=options.dry_run)
     await _respond(context, request, kind, form, entry)
 
 

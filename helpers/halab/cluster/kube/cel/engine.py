@@ -90,7 +90,22 @@ def compile_expression(expression: str, variables: tuple[tuple[str, str], ...]) 
         raise
     except Exception as error:
         text = _STATUS_SUFFIX.sub("", str(error)).removeprefix("INVALID_ARGUMENT: ")
-        raise CompileError(f"compilation failed: {text}") from None
+        raise CompileError(f"compilation failed: {_UNDECLARED.sub(_first_name, text)}") from None
+
+
+_UNDECLARED = re.compile(
+    r"ERROR: <input>:(\d+):\d+: undeclared reference to '([\w.]+)\.\w+' \(in container ''\)\n \| (.*)\n \| \.*\^"
+)
+
+
+def _first_name(found: re.Match[str]) -> str:
+    """The engine complains of ``foo.bar`` as a whole; Kubernetes' complains of ``foo``."""
+    line, chain, source = found.groups()
+    name = chain.partition(".")[0]
+    column = max(source.find(chain), 0)
+    return (
+        f"ERROR: <input>:{line}:{column + 1}: undeclared reference to '{name}' (in container '')\n | {source}\n | {'.' * column}^"
+    )
 
 
 def without_literals(expression: str) -> str:

@@ -15,6 +15,7 @@ from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.status import FieldError
 from halab.cluster.kube.types import Obj
 from halab.cluster.kube.validation import (
+    admission,
     core,
     definitions,
     jobs,
@@ -77,8 +78,10 @@ _CREATE: dict[Kind, Create] = {
     k.PRIORITY_CLASSES: others.priority_class,
     k.RUNTIME_CLASSES: others.runtime_class,
     k.LEASES: others.lease,
-    k.VALIDATING_WEBHOOKS: others.webhooks,
-    k.MUTATING_WEBHOOKS: others.webhooks,
+    k.VALIDATING_WEBHOOKS: admission.webhooks,
+    k.VALIDATING_ADMISSION_POLICIES: admission.policy,
+    k.VALIDATING_ADMISSION_POLICY_BINDINGS: admission.binding,
+    k.MUTATING_WEBHOOKS: admission.webhooks,
     k.SUBJECT_ACCESS_REVIEWS: others.access_review,
     k.SELF_SUBJECT_ACCESS_REVIEWS: others.access_review,
     k.LOCAL_SUBJECT_ACCESS_REVIEWS: others.access_review,

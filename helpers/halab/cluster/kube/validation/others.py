@@ -176,39 +176,6 @@ def access_review(errors: Errors, obj: Obj) -> None:
         errors.append(invalid_value("spec.user", spec.get("user") or "", "at least one of user or group must be specified"))
 
 
-def webhooks(errors: Errors, obj: Obj) -> None:
-    metadata(errors, obj["metadata"], False, names.subdomain)
-    seen: set[str] = set()
-    for index, hook in enumerate(obj.get("webhooks") or ()):
-        path, name = f"webhooks[{index}]", hook.get("name") or ""
-        if not name:
-            errors.append(required(f"{path}.name"))
-        elif names.subdomain(name):
-            errors.append(invalid_value(f"{path}.name", name, ",".join(names.subdomain(name))))
-        elif name.count(".") < 2:
-            detail = "should be a domain with at least three segments separated by dots"
-            errors.append(invalid_value(f"{path}.name", name, detail))
-        if name in seen:
-            errors.append(invalid_value(f"{path}.name", name, "Duplicate"))
-        seen.add(name)
-        label_selector(errors, hook.get("namespaceSelector"), f"{path}.namespaceSelector")
-        if hook.get("failurePolicy") not in ("Fail", "Ignore", None):
-            errors.append(not_supported(f"{path}.failurePolicy", hook["failurePolicy"], ["Fail", "Ignore"]))
-        if hook.get("sideEffects") not in ("None", "NoneOnDryRun"):
-            if hook.get("sideEffects") is None:
-                errors.append(required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun"))
-            else:
-                errors.append(not_supported(f"{path}.sideEffects", hook["sideEffects"], ["None", "NoneOnDryRun"]))
-        if not hook.get("admissionReviewVersions"):
-            errors.append(required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1"))
-        seconds = hook.get("timeoutSeconds")
-        if seconds is not None and not 1 <= seconds <= 30:
-            errors.append(invalid_value(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds"))
-        client = hook.get("clientConfig") or {}
-        if ("url" in client) == ("service" in client):
-            errors.append(required(f"{path}.clientConfig", "exactly one of url or service is required"))
-
-
 def named_cluster(errors: Errors, obj: Obj) -> None:
     """Cluster-scoped kinds of which only the metadata is checked."""
     metadata(errors, obj["metadata"], False, names.subdomain)
