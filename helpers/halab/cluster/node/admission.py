@@ -42,7 +42,8 @@ def requests(pod: Obj) -> dict[str, Decimal]:
     return found
 
 
-def _shown(name: str, value: Decimal) -> str:
+def shown(name: str, value: Decimal | int) -> str:
+    """An amount as kubelet's messages have it: thousandths of a core, or bytes."""
     return str(int(value * 1000)) if name == "cpu" else str(int(value))
 
 
@@ -107,6 +108,6 @@ def _short_of(pod: Obj, present: list[Obj], allocatable: dict[str, str]) -> tupl
         capacity = parse(allocatable.get(name, "0"))
         used = sum((requests(other)[name] for other in present), Decimal(0))
         if mine[name] and used + mine[name] > capacity:
-            numbers = f"requested: {_shown(name, mine[name])}, used: {_shown(name, used)}, capacity: {_shown(name, capacity)}"
+            numbers = f"requested: {shown(name, mine[name])}, used: {shown(name, used)}, capacity: {shown(name, capacity)}"
             return f"OutOf{name}", f"{REJECTED}Node didn't have enough resource: {name}, {numbers}"
     return None

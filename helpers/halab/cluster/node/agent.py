@@ -21,6 +21,7 @@ class Agent:
         self.node = node
         self.started = time.time()
         self.workers: dict[str, PodWorker] = {}
+        node.pods = lambda: [worker.granted for worker in self.workers.values() if worker.active]
         self.pods = Informer(node.client, PODS, field_selector=f"spec.nodeName={node.name}", transform=lambda pod: pod)
 
     async def start(self) -> None:
@@ -48,13 +49,15 @@ class Agent:
         uid = new["metadata"]["uid"]
         worker = self.workers.get(uid)
         if worker is None:
-            others = [other.pod for other in self.workers.values() if other.active]
-            self.workers[uid] = PodWorker(self.node, new, others, self._finished)
+            self.workers[uid] = PodWorker(self.node, new, self.node.pods(), self._finished)
         else:
             worker.update(new)
 
     def _finished(self, worker: PodWorker) -> None:
         self.workers.pop(worker.uid, None)
+        for other in self.workers.values():
+            if other.resizer.pending is not None:
+                other.wake()  # there is more room now
 
     def find(self, namespace: str, name: str) -> PodWorker | None:
         """The worker of the pod with this name; of two, the one that is not being deleted."""

@@ -158,6 +158,7 @@ def container_spec(
             storage=int(_limit(container, "ephemeral-storage")),
             image=image.image_id,
             privileged=bool(context.get("privileged")),
+            awaited=any(each.get("controller") for each in pod["metadata"].get("ownerReferences") or ()),
             stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or image.stop_signal,
         ),
         user,

@@ -67,6 +67,7 @@ class Node:
     allocatable: dict[str, str] = field(default_factory=dict)
     restarts: Backoff = field(default_factory=Backoff)
     ailments: Ailments = field(default_factory=Ailments)
+    pods: Callable[[], list[Obj]] = list  # those that hold a share of the node
     watched: dict[tuple[str, str, str], Watched] = field(default_factory=dict)
 
     @property

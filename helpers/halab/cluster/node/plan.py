@@ -11,7 +11,7 @@ from .records import PodRecord, Probe, Record, Role, specs_of
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """``message`` is the text of the Killing event, ``cause`` which probe wants it (liveness, startup) or empty."""
+    """``message`` is the text of the Killing event, ``cause`` what wants it (liveness, startup, resize) or empty."""
 
     name: str
     message: str
@@ -52,6 +52,8 @@ def _unfit(record: Record, image: str) -> tuple[str, str, bool]:
     assert record.run is not None
     if record.run.spec_image != image:
         return f"Container {record.name} definition changed", "", True
+    if record.run.must_restart:
+        return f"Container {record.name} resize requires restart", "resize", True
     if record.liveness is Probe.FAILURE and record.startup in (None, Probe.SUCCESS):
         return f"Container {record.name} failed liveness probe", "liveness", False
     if record.startup is Probe.FAILURE:
@@ -71,7 +73,8 @@ def _plan_init(pod: Obj, record: PodRecord, images: dict[str, str], actions: Act
             if init.running:
                 message, cause, _ = _unfit(init, images[init.name])
                 if message:
-                    actions.kill.append(Kill(init.name, f"{message}, will be restarted", cause))
+                    suffix = "" if cause == "resize" else ", will be restarted"
+                    actions.kill.append(Kill(init.name, f"{message}{suffix}", cause))
                     actions.init.append(init.name)
             elif init.run is None or init.exited:
                 actions.init.append(init.name)
@@ -120,7 +123,8 @@ def plan(pod: Obj, record: PodRecord) -> Actions:
             kept += 1
             continue
         if restarts or always:
-            message += ", will be restarted"
+            if cause != "resize":
+                message += ", will be restarted"
             actions.main.append(main.name)
         actions.kill.append(Kill(main.name, message, cause))
     if kept == 0 and not actions.main:

@@ -12,7 +12,7 @@ from halab.cluster.kube.kinds import PODS
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 
-from .status import OWN_CONDITIONS, with_transition_times
+from .status import OWN_CONDITIONS, RESIZE_CONDITIONS, with_transition_times
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = (0.05, 5.0)
@@ -80,7 +80,17 @@ def _same(known: Obj, status: Obj) -> bool:
     if ours != new:
         return False
     old = {item["type"]: item for item in known.get("conditions") or ()}
+    if _over(known, status):
+        return False
     return all(_plain(old.get(item["type"])) == _plain(item) for item in status["conditions"])
+
+
+def _over(known: Obj, status: Obj) -> list[str]:
+    """The conditions that are there only while they are true, and no longer are."""
+    new = {item["type"] for item in status["conditions"]}
+    return [
+        item["type"] for item in known.get("conditions") or () if item["type"] in RESIZE_CONDITIONS and item["type"] not in new
+    ]
 
 
 def _plain(condition: Obj | None) -> Obj | None:
@@ -100,6 +110,7 @@ def _patch(known: Obj, status: Obj) -> dict[str, Any]:
         if _plain(before) != _plain(item):
             gone = {key: None for key in (before or {}) if key not in item and key != "type"}
             changed.append({**gone, **item})
+    changed += [{"$patch": "delete", "type": kind} for kind in _over(known, status)]
     if changed:
         patch["conditions"] = changed
     assert all(item["type"] in OWN_CONDITIONS for item in changed)

@@ -44,6 +44,8 @@ class Run:
     message: str = ""
     user: Obj | None = None
     handle: Any = None  # the runtime's container
+    resources: Obj = field(default_factory=dict)  # what it really has, see resize.py
+    must_restart: bool = False  # it can have other resources only at a start
     hooked: bool = False  # its postStart hook is over
 
 

@@ -22,6 +22,7 @@ from .logs import tail_message
 from .projection import VolumeError
 from .pulling import PullFailed
 from .records import Record, Role, Run, specs_of
+from .resize import resources_of
 from .runtime import Container, ContainerSpec, Exit, StartFailed
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class Starter:
     async def start(self, record: Record) -> None:
         """Try to start (again). What goes wrong is in ``record.waiting`` and in events; the worker is woken when to try again."""
         worker = self.worker
-        container = specs_of(worker.pod)[record.name]
+        container = dict(specs_of(worker.pod)[record.name])
+        if record.role is not Role.EPHEMERAL and (granted := worker.resizer.granted.get(record.name)) is not None:
+            container["resources"] = granted
         if not self._may_restart(record):
             return
 
@@ -157,6 +160,7 @@ class Starter:
             image_id=image.image_id,
             spec_image=container.get("image", ""),
             created=time.time(),
+            resources=resources_of(container),
             user={"linux": {"uid": user.uid, "gid": user.gid, "supplementalGroups": groups}},
         )
 

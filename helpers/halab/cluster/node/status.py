@@ -6,6 +6,7 @@ which they matter. What is subtle is noted where it is decided.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from halab.cluster.client.clock import rfc3339
@@ -16,7 +17,8 @@ from .records import PodRecord, Record, Role, Run, specs_of
 
 LOST_CODE = 137
 LOST_MESSAGE = "The container could not be located when the pod was terminated"
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+RESIZE_CONDITIONS = ("PodResizePending", "PodResizeInProgress")  # there only while they are true
+OWN_CONDITIONS = (*RESIZE_CONDITIONS, "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
 def _terminated(run: Run) -> Obj:
@@ -78,7 +80,7 @@ def container_status(pod: Obj, container: Obj, record: Record, *, has_init: bool
     if record.role is not Role.EPHEMERAL:
         status["ready"], status["started"] = record.ready, record.running if record.role is Role.INIT else record.started
         if run is not None:
-            status["resources"] = _resources(container)
+            status["resources"] = run.resources or _resources(container)
     if mounts := _mounts(container):
         status["volumeMounts"] = mounts
     if run is not None and run.user is not None and run.state == "running":
@@ -205,9 +207,15 @@ def _ready(pod: Obj, containers_ready: Obj, generation: int) -> Obj:
 
 
 def pod_status(
-    pod: Obj, record: PodRecord, host_address: str, *, terminal: bool = False, verdict: tuple[str, str] | None = None
+    pod: Obj,
+    record: PodRecord,
+    host_address: str,
+    *,
+    terminal: bool = False,
+    verdict: tuple[str, str] | None = None,
+    resize: Iterable[Obj] = (),
 ) -> Obj:
-    """The whole status. ``verdict`` is (reason, message) of a pod that the agent itself declared failed (deadline, eviction, rejection)."""
+    """The whole status. ``resize`` are the conditions of a change of resources. ``verdict`` is (reason, message) of a pod that the agent itself declared failed (deadline, eviction, rejection)."""
     specs = specs_of(pod)
     has_init = bool(record.of(Role.INIT, Role.SIDECAR))
     statuses = {name: container_status(pod, specs[name], item, has_init=has_init) for name, item in record.containers.items()}
@@ -223,6 +231,7 @@ def pod_status(
         "observedGeneration": generation,
         "phase": found,
         "conditions": [
+            *resize,
             _condition("PodReadyToStartContainers", record.sandbox_ready, generation),
             _initialized(record, statuses, found, generation),
             _ready(pod, containers_ready, generation),

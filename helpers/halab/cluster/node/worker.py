@@ -25,6 +25,7 @@ from .projection import Context
 from .publish import Publisher
 from .records import PodRecord, Record, Role, adapt, field_path, specs_of
 from .recover import recover
+from .resize import Resizer, with_resources
 from .runtime import Exit
 from .starting import Starter
 from .status import pod_status, terminated
@@ -56,6 +57,7 @@ class PodWorker:
         self.ground = Ground(self)
         self.starter = Starter(self)
         self.stopper = Stopper(self)
+        self.resizer = Resizer(self)
         self.verdict: tuple[str, str] | None = None
         self.removed = False  # the object is gone from the API
         self.restored = recover(pod, self.record)
@@ -76,6 +78,11 @@ class PodWorker:
     def active(self) -> bool:
         """Does the pod still hold its share of the node?"""
         return self.verdict is None and (self.pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+    @property
+    def granted(self) -> Obj:
+        """The pod with what it has of the node, which may be less than it wishes now."""
+        return with_resources(self.pod, self.resizer.granted)
 
     # What others tell the worker
 
@@ -137,7 +144,8 @@ class PodWorker:
     def publish(self, *, terminal: bool = False) -> Obj:
         if self._judge.rejected and self.verdict is not None:
             return self._publish_rejection(*self.verdict)
-        status = pod_status(self.pod, self.record, self.node.address, terminal=terminal, verdict=self.verdict)
+        resize = [] if terminal else self.resizer.conditions(int(self.pod["metadata"].get("generation") or 0))
+        status = pod_status(self.pod, self.record, self.node.address, terminal=terminal, verdict=self.verdict, resize=resize)
         if terminal:
             status = terminated(self.pod, status)
         # A pod that has ended is told of once its sandbox is gone too, so that nobody sees it half ended.
@@ -223,6 +231,7 @@ class PodWorker:
         if (verdict := await self._judge.verdict(self)) is not None:
             self.verdict = verdict
             return True
+        self.resizer.look()
         status = self.publish()
         if status["phase"] in ("Succeeded", "Failed"):
             return True

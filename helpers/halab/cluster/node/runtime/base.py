@@ -55,6 +55,7 @@ class ContainerSpec:
     stop_signal: str = "SIGTERM"
     image: str = ""  # the image's id, for runtimes that unpack images themselves
     privileged: bool = False
+    awaited: bool = False  # a controller waits for its end: a program that hears no signal is not given its grace (deaf.py)
     share_processes_of: int = 0  # the pid of a container whose processes it sees (kubectl debug --target)
 
 
@@ -133,6 +134,10 @@ class Container(Protocol):
     def close_input(self) -> None: ...
 
     def resize(self, rows: int, columns: int) -> None: ...
+
+    def resize_limits(self, limits: Mapping[str, str]) -> None:
+        """Other limits (quantities of ``cpu`` and ``memory``) for the running program, as far as it has any."""
+        ...
 
     def usage(self) -> tuple[float, int]:
         """CPU seconds used so far, and bytes of memory in use."""

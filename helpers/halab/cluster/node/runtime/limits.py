@@ -83,6 +83,20 @@ class Limits:
         delay = near if used * 4 > self.memory else near * 2 if used * 16 > self.memory else far / 4
         self._timer = asyncio.get_running_loop().call_later(delay, self._look, exceeded)
 
+    def resize(self, memory: float, cpu: float) -> None:
+        """Other limits for what runs: bytes, cores; 0 leaves one as it is. A limit that was not there at the start does not come."""
+        if memory and self.memory:
+            self.memory = int(memory)
+        for group in self.cgroups:
+            changes: dict[str, int | str] = {"memory.max": self.memory, "memory.limit_in_bytes": self.memory}
+            if cpu:
+                quota = max(1000, int(cpu * CPU_PERIOD))
+                changes |= {"cpu.max": f"{quota} {CPU_PERIOD}", "cpu.cfs_quota_us": quota}
+            for name, value in changes.items():
+                if value and (group / name).exists():
+                    with suppress(OSError):  # the kernel refuses less memory than is in use
+                        _write(group / name, str(value))
+
     def ended(self) -> bool:
         """The container is over: clean up. True if it (or a part of it) was killed for its memory."""
         if self._timer is not None:

@@ -14,11 +14,12 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from halab import sandbox
+from halab.cluster.kube.quantity import parse
 from halab.cluster.node.logs import LogWriter
 
 from .base import ContainerSpec, Exit, OutputListener, PodSandbox, StartFailed
@@ -145,7 +146,7 @@ class ProcessContainer:
     def stop(self) -> None:
         if self.box is not None:
             number = getattr(signal, self.spec.stop_signal, None) or _realtime(self.spec.stop_signal)
-            if waits_in_vain(self.box.pid, number):
+            if self.spec.awaited and waits_in_vain(self.box.pid, number):
                 self.box.kill()
             else:
                 self.box.signal(number)
@@ -256,6 +257,10 @@ class ProcessContainer:
     def members(self) -> list[int]:
         """The processes that count for limits and statistics: the container's own first, then those that were executed inside."""
         return [self.pid, *(program.pid for program in self._inside if program.running)]
+
+    def resize_limits(self, limits: Mapping[str, str]) -> None:
+        if self.limits is not None:
+            self.limits.resize(*(float(parse(limits[name])) if limits.get(name) else 0.0 for name in ("memory", "cpu")))
 
     def usage(self) -> tuple[float, int]:
         return usage_of(*self.members()) if self.box is not None and self.box.running else (0.0, 0)
