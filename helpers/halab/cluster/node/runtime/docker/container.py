@@ -6,17 +6,19 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from halab.cluster.kube.quantity import parse
 from halab.cluster.node.logs import LogWriter
 from halab.cluster.node.runtime.base import ContainerSpec, Exit, OutputListener, StartFailed
 from halab.cluster.node.runtime.deaf import waits_in_vain
 from halab.cluster.node.runtime.limits import tree
 from halab.engine import hijack
 
+from .options import limit_options
 from .program import Program
 from .usage import usage
 
@@ -107,7 +109,7 @@ class DockerContainer:
 
     def stop(self) -> None:
         number = number_of(self.spec.stop_signal)
-        deaf = self._pid and waits_in_vain(self._pid, number)
+        deaf = self.spec.awaited and self._pid and waits_in_vain(self._pid, number)
         self._send(signal.SIGKILL if deaf else number)
 
     def kill(self) -> None:
@@ -152,6 +154,12 @@ class DockerContainer:
     def resize(self, rows: int, columns: int) -> None:
         if self.spec.terminal and self._ending is None:
             self.runtime.later(self.runtime.client.resize, self.identity, rows, columns)
+
+    def resize_limits(self, limits: Mapping[str, str]) -> None:
+        memory, cpu = (float(parse(limits[name])) if limits.get(name) else 0.0 for name in ("memory", "cpu"))
+        changes = limit_options(int(memory), cpu)
+        if changes and self._ending is None:
+            self.runtime.later(self.runtime.change, self.identity, changes)
 
     # Inside
 

@@ -54,6 +54,14 @@ def sandbox_options(pod: PodSandbox, image: str, network: str, gateway: str, lab
     return found
 
 
+def limit_options(memory: int, cpu: float) -> dict[str, int]:
+    """Bytes and cores as the engine's limits; 0 is none."""
+    limits = {"Memory": memory, "MemorySwap": memory} if memory else {}
+    if cpu:
+        limits["NanoCpus"] = max(10_000_000, int(cpu * 1e9))  # the engine takes no less than a hundredth of a core
+    return limits
+
+
 def container_options(
     pod: PodSandbox,
     spec: ContainerSpec,
@@ -80,10 +88,7 @@ def container_options(
         host["CapAdd"] = [name for bit, name in enumerate(CAPABILITIES) if spec.capabilities >> bit & 1]
     if spec.no_new_privileges:
         host["SecurityOpt"] = ["no-new-privileges"]
-    if spec.memory:
-        host |= {"Memory": spec.memory, "MemorySwap": spec.memory}
-    if spec.cpu:
-        host["NanoCpus"] = max(10_000_000, int(spec.cpu * 1e9))  # the engine takes no less than a hundredth of a core
+    host |= limit_options(spec.memory, spec.cpu)
     return {
         "Image": spec.image,
         "Entrypoint": list(spec.argv[:1]),
