@@ -2,12 +2,13 @@
 
     python tools/screenshots.py [NN ...] [--out build/screenshots] [--theme light|dark]
 
-Runs each solved notebook from its pristine scene on a cluster of its own and writes one tall picture a notebook and theme, and one a widget.
+Runs each solved notebook from its pristine scene on a cluster of its own; writes each notebook page by page and each widget, in each theme.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 from browser import JupyterLab, chromium, run_all, wait_for_idle
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = 1300  # pixels
 WIDGETS = ("topology", "traffic", "checklist", "predict", "timeline", "routes", "rollout", "faults")
 
 
@@ -54,7 +56,9 @@ def shoot(browser: Any, server: JupyterLab, book: Path, theme: str, out: Path) -
     from halab.session import open_lab
 
     open_lab(book.stem, quiet=True).reset(quiet=True)
-    page = browser.new_context(viewport={"width": 1200, "height": 1000}).new_page()
+    page = browser.new_context(
+        viewport={"width": 1200, "height": 8000}
+    ).new_page()  # so tall that nothing is scrolled out while it runs
     page.set_default_timeout(60_000)
     page.goto(server.url(book.name))
     page.locator(".jp-Notebook").wait_for()
@@ -66,12 +70,14 @@ def shoot(browser: Any, server: JupyterLab, book: Path, theme: str, out: Path) -
         for number, widget in enumerate(page.locator(f".halab-{name}").all()):
             widget.scroll_into_view_if_needed()
             widget.screenshot(path=out / f"{book.stem}-{theme}-{name}-{number}.png")
-    tall = page.evaluate(
-        "() => { const n = document.querySelector('.jp-WindowedPanel-outer'); return n ? n.scrollHeight : 4000; }"
+    end = page.evaluate(
+        "() => { const outer = document.querySelector('.jp-WindowedPanel-outer'); outer.scrollTop = 0;"
+        " return Math.max(...[...outer.querySelectorAll('.jp-Cell')].map((cell) => cell.getBoundingClientRect().bottom)); }"
     )
-    page.set_viewport_size({"width": 1200, "height": min(int(tall) + 200, 12000)})
-    page.wait_for_timeout(1500)  # the taller page is laid out and charts drawn anew; nothing announces that
-    page.locator(".jp-Notebook").first.screenshot(path=out / f"{book.stem}-{theme}.png")
+    # In pages of a height that can be looked at.
+    for number in range(math.ceil(end / PAGE)):
+        clip = {"x": 0, "y": number * PAGE, "width": 1200, "height": min(PAGE, end - number * PAGE)}
+        page.screenshot(path=out / f"{book.stem}-{theme}-page-{number}.png", clip=clip)
     print(f"{book.stem} {theme}", file=sys.stderr)
     page.context.close()
 

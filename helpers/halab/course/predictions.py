@@ -51,6 +51,8 @@ def compare(progress: Progress, name: str, happened: int, seen: str) -> str:
     row = progress.read().get("predictions", {}).get(name)
     if row is None:
         raise UsageError(f"prediction {name}", "was not asked yet", "run the cell with the question first")
+    if not 0 <= happened < len(row["options"]):
+        raise UsageError(f"prediction {name}", f"has no option {happened}", f"options are 0 to {len(row['options']) - 1}")
     chosen = row.get("chosen")
     predicted = row["options"][chosen] if chosen is not None else "(you did not commit to a prediction)"
     verdict = "" if chosen is None else "  - as predicted" if chosen == happened else "  - not what you predicted"

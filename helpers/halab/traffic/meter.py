@@ -30,6 +30,7 @@ class Meter:
         path: str = "",
         profile: Sequence[float] = (),
         heard: Callable[[list[Request]], None] | None = None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         command = [sys.executable, "-m", "halab.traffic.probe", url, "--rate", str(rate), "--host", host, "--path", path]
         if duration is not None:
@@ -41,7 +42,7 @@ class Meter:
         self.requests: list[Request] = []
         place = urlsplit(url)
         self._carried = (place.port or 0) if place.hostname == "127.0.0.1" else 0
-        self._heard = heard
+        self._heard, self._ended = heard, ended
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, name="traffic-meter", daemon=True)
@@ -58,6 +59,7 @@ class Meter:
         self._process.wait()
         with self._changed:
             self._changed.notify_all()
+        self._ended()
 
     def _judged(self, request: Request) -> Request:
         """A connection that this process itself carries to a cluster, and that was cut there, went astray: the probe cannot know that."""

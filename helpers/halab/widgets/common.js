@@ -211,8 +211,9 @@ function reattaching(paint) {
     notice.setAttribute("role", "status");
     notice.append(words, button);
     const place = make("div", "halab-place");
-    // Keys are the widget's own: in JupyterLab X on a button would cut the cell, and an arrow on a pod leave it.
-    for (const element of [notice, place]) element.setAttribute("data-lm-suppress-shortcuts", "true");
+    // Keys are the widget's own: in JupyterLab X on a button would cut the cell, and an arrow on a choice leave it. It asks the focused element alone.
+    const mine = (/** @type {FocusEvent} */ event) => /** @type {HTMLElement} */ (event.target).setAttribute("data-lm-suppress-shortcuts", "true");
+    for (const element of [notice, place]) element.addEventListener("focusin", mine);
     el.append(notice, place);
     let current = model;
     let end = paint({ model, el: place });

@@ -8,11 +8,14 @@ from typing import Any
 
 import traitlets
 
+from halab.errors import UsageError
 from halab.traffic.availability import Availability, summarize
 from halab.traffic.meter import Meter
 from halab.traffic.record import Request
 from halab.widgets import traffic_view
 from halab.widgets.base import Gatherer, Widget, script, style
+
+MOST_RATE = 5000  # requests a second; one process sends them
 
 
 class TrafficMeter(Widget):
@@ -24,6 +27,8 @@ class TrafficMeter(Widget):
     state = traitlets.Dict().tag(sync=True)
     running = traitlets.Bool(False).tag(sync=True)
     said = traitlets.Unicode("").tag(sync=True)
+    _meter: Meter | None = None  # here, because a widget that was refused is closed as well
+    _gatherer: Gatherer | None = None
 
     def __init__(
         self,
@@ -36,6 +41,10 @@ class TrafficMeter(Widget):
         **kwargs: Any,
     ) -> None:
         """``told`` gets (what is sent to, requests) as they are recorded."""
+        if not 0 < rate <= MOST_RATE:
+            raise UsageError(
+                f"traffic to {url}", f"a rate of {rate:g} is not between 0 and {MOST_RATE}", "rate is in requests a second"
+            )
         label = f"{rate:g} requests/s to {url}{path if path != '/' else ''}" + (f" as {host}" if host else "")
         super().__init__(target=label, **kwargs)
         self._arguments = {"rate": rate, "host": host, "path": path}
@@ -43,7 +52,6 @@ class TrafficMeter(Widget):
         self._fold = traffic_view.Fold()
         self._lock = threading.Lock()
         self._requests: list[Request] = []
-        self._meter: Meter | None = None
         self._gatherer = Gatherer(self._refresh, "traffic")
         self._gatherer.start()
         self.on_msg(self._command)
@@ -52,8 +60,8 @@ class TrafficMeter(Widget):
     def start(self) -> None:
         """Go on sending after a stop. What was recorded before stays."""
         if self._meter is None or not self._meter.running:
-            self._meter = Meter(self._url, heard=self._heard, **self._arguments)  # type: ignore[arg-type]
             self.running = True
+            self._meter = Meter(self._url, heard=self._heard, ended=self._over, **self._arguments)  # type: ignore[arg-type]
 
     def _heard(self, requests: list[Request]) -> None:
         with self._lock:
@@ -61,7 +69,14 @@ class TrafficMeter(Widget):
                 self._fold.add(request)
             self._requests += requests
         self._told(self.target, requests)
-        self._gatherer.poke()
+        if self._gatherer is not None:
+            self._gatherer.poke()
+
+    def _over(self) -> None:
+        """The probe has ended, whoever ended it."""
+        self.running = False
+        if self._gatherer is not None:
+            self._gatherer.poke()
 
     def _refresh(self) -> None:
         with self._lock:
@@ -100,7 +115,8 @@ class TrafficMeter(Widget):
     def close(self) -> None:
         if self._meter is not None and self._meter.running:
             self._meter.stop()
-        self._gatherer.close()
+        if self._gatherer is not None:
+            self._gatherer.close()
         super().close()
 
     def __repr__(self) -> str:
