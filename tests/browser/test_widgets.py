@@ -94,6 +94,47 @@ def test_every_control_is_reached_with_the_tab_key_and_shows_the_focus(name: str
     assert len(reached) >= wanted
 
 
+@pytest.mark.parametrize("name", list(STATES))
+def test_nothing_moves_where_less_motion_is_asked_for(name: str, show: Any) -> None:
+    moving = """[...document.querySelectorAll('.halab-widget, .halab-widget *')].filter((e) => {
+        const style = getComputedStyle(e);
+        return style.animationName !== 'none' || style.transitionDuration !== '0s';
+    }).map((e) => e.className.baseVal ?? e.className)"""
+    page = show(name, data={"state": starting()} if name == "topology" else None)
+    page.emulate_media(reduced_motion="reduce")
+    try:
+        assert page.evaluate(moving) == []
+        page.emulate_media(reduced_motion="no-preference")
+        assert bool(page.evaluate(moving)) == (name in ("topology", "rollout"))  # what the rule is there for
+    finally:
+        page.emulate_media(reduced_motion=None)
+
+
+def starting() -> dict[str, Any]:
+    """A picture in which a pod starts: the one shape that turns."""
+    whole = picture()
+    pod = next(key for key in whole if key.startswith("pod/"))
+    return {"seq": 0, "picture": {**whole, pod: {**whole[pod], "state": "starting", "word": "ContainerCreating"}}}
+
+
+@pytest.mark.parametrize("name", ["traffic", "timeline"])
+def test_charts_follow_the_theme_and_the_size_of_text(name: str, show: Any) -> None:
+    page = show(name)
+    drawn = f"document.querySelector('.halab-{name} canvas').toDataURL()"
+    page.wait_for_selector(f".halab-{name} canvas")
+    page.wait_for_timeout(100)
+    light = page.evaluate(drawn)
+    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    page.wait_for_function(f"(before) => {drawn} !== before", arg=light)
+    dark, high = page.evaluate(drawn), page.locator(f".halab-{name} canvas").first.bounding_box()["height"]
+    page.evaluate(
+        "document.documentElement.style.setProperty('--jp-content-font-size1', '22px'); document.body.style.setProperty('--jp-content-font-size1', '22px')"
+    )
+    page.wait_for_function(f"(before) => {drawn} !== before", arg=dark)
+    assert page.locator(f".halab-{name} canvas").first.bounding_box()["height"] > high
+    page.evaluate("document.documentElement.removeAttribute('style')")
+
+
 def test_keys_move_select_and_delete_pods(show: Any) -> None:
     page = show("topology", data={"selected": "", "details": {}})
     pods = page.locator(".halab-pod")
