@@ -108,6 +108,8 @@ TABLE: tuple[Row, ...] = (
         DOCS + "concepts/extend-kubernetes/api-extension/apiserver-aggregation/"),
     Row("API", "Protobuf", S, "Request bodies in protobuf are accepted, answers are always JSON.",
         DOCS + "reference/using-api/api-concepts/#protobuf-encoding"),
+    Row("API", "Depth of objects", R, "An object nested deeper than 250 levels is refused with a 400; Kubernetes' parsers take 10,000.",
+        DOCS + "reference/using-api/api-concepts/"),
     Row("API", "Priority and fairness", A, "flowcontrol.apiserver.k8s.io is not served and requests are not queued by flow.",
         DOCS + "concepts/cluster-administration/flow-control/"),
     Row("API", "CertificateSigningRequest", A, "certificates.k8s.io is not served; tokens are the only credentials.",

@@ -187,6 +187,35 @@ async def test_strange_paths_and_parameters_never_give_500(client: Client) -> No
             assert status < 500, (method, path, answer)
 
 
+DEEP = 900  # levels: more than Python's recursion likes, fewer than the JSON parser refuses
+
+
+@pytest.mark.parametrize("depth", [DEEP, 100 * DEEP])
+async def test_bodies_of_great_depth_never_give_500(client: Client, depth: int) -> None:
+    any_value = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": any_value}}
+    names = {"plural": "deeps", "kind": "Deep"}
+    crd = {
+        "metadata": {"name": "deeps.g.io"},
+        "spec": {"group": "g.io", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+    await ask(client, "POST", kinds.CUSTOM_RESOURCE_DEFINITIONS.path(None), orjson.dumps(crd))
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+        deep = opening * depth + b"1" + closing * depth
+        body = b'{"apiVersion":"g.io/v1","kind":"Deep","metadata":{"name":"d","namespace":"default"},"spec":' + deep + b"}"
+        for content_type in ("application/json", "application/yaml"):
+            status, answer = await ask(client, "POST", "/apis/g.io/v1/namespaces/default/deeps", body, content_type)
+            assert status < 500, (content_type, answer)
+            body_of_map = b'{"metadata":{"name":"d"},"data":' + deep + b"}"
+            status, answer = await ask(client, "POST", CONFIG_MAPS.path("default"), body_of_map, content_type)
+            assert status < 500, (content_type, answer)
+        for content_type in (one for one in TYPES if "patch" in one):
+            status, answer = await ask(
+                client, "PATCH", "/apis/g.io/v1/namespaces/default/deeps/d?fieldManager=m", body, content_type
+            )
+            assert status < 500 or not ours(status, answer), (content_type, answer)
+
+
 async def test_a_body_over_three_megabytes_is_413(client: Client) -> None:
     body = orjson.dumps({"metadata": {"name": "big"}, "data": {"x": "y" * (3 * 1024 * 1024)}})
     status, answer = await ask(client, "POST", CONFIG_MAPS.path("default"), body)

@@ -42,6 +42,9 @@ class Application:
             log.error("%s %s: the store refused: %s", request.method, request.path, error)
             await self._fail(request, status.internal(f"the store refused: {error}"))
         except Exception as error:
+            if _too_deep(error):
+                await self._fail(request, status.bad_request("the object is nested too deep: exceeded max depth"))
+                return
             log.exception("%s %s", request.method, request.path)
             await self._fail(request, status.internal(f"{type(error).__name__}: {error}"))
         finally:
@@ -74,3 +77,8 @@ class Application:
         if warning:
             request.warnings.append(warning)
         await handler(context, request, kind)
+
+
+def _too_deep(error: Exception) -> bool:
+    """Whether a body is nested deeper than it can be walked, or written as JSON again (orjson: 254 levels)."""
+    return isinstance(error, RecursionError) or "Recursion limit reached" in str(error)

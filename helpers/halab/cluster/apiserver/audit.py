@@ -7,6 +7,7 @@ full, and one former file is kept.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,13 @@ class Audit:
             return
 
     def _rotate(self) -> None:
+        """The new file is opened before the old one is let go: a closed descriptor's number may soon be a client's connection."""
+        self._size = 0  # also if it fails: then the old file goes on, and the next try is as far away
+        with suppress(FileNotFoundError):  # deleted, or moved away by a try that failed
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+        new = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.close(self._file)
-        self.path.replace(self.path.with_name(self.path.name + ".1"))
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._size = 0
+        self._file = new
 
     def close(self) -> None:
         os.close(self._file)

@@ -143,12 +143,23 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^{_pattern}$"), list(_first))
 
 
+MAX_DEPTH = (
+    250  # levels of a body; what is deeper could not be written as JSON again, and libyaml's composer would overflow the stack
+)
+
+
 def parse_yaml(body: bytes) -> Document:
     document = Document(None)
-    loader = _Loader(body.decode("utf-8", errors="replace"))
+    text = body.decode("utf-8", errors="replace")
+    loader = _Loader(text)
     loader.document = document
     try:
-        document.value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
+        _check_depth(text)
+        node = loader.get_node() if loader.check_node() else None
+        aliases = b"*" in body and _aliases(node)
+        document.value = loader.construct_document(node) if node is not None else None
+        if aliases:
+            document.value = _unshared(document.value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -158,3 +169,56 @@ def parse_yaml(body: bytes) -> Document:
     if document.faults:
         document.faults = ["yaml: unmarshal errors:\n" + "\n".join(document.faults)]
     return document
+
+
+def _check_depth(text: str) -> None:
+    """Raises ValueError for a body that is nested too deep: told by the parser's events, which need no stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"exceeded max depth of {MAX_DEPTH}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _aliases(root: yaml.Node | None) -> bool:
+    """Whether aliases (``*name``) repeat anything. Raises ValueError, as Go's parser does, where they repeat so much that a few bytes
+    would become gigabytes, or where something contains itself."""
+    sizes: dict[int, int] = {}  # of each node, with all that its aliases stand for
+    begun: set[int] = set()
+    times: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        times[id(node)] = times.get(id(node), 0) + 1
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in begun:
+            raise ValueError("anchor value contains itself")
+        begun.add(id(node))
+        below = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        sizes[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, below)))
+        return sizes[id(node)]
+
+    whole = size(root) if root is not None else 0
+    repeated = whole - len(sizes)
+    if repeated > 100 and whole > 1000 and repeated / whole > _allowed(whole):
+        raise ValueError("document contains excessive aliasing")
+    return any(count > 1 for count in times.values())
+
+
+def _allowed(size: int) -> float:
+    """Which share of a document may come from aliases (the constants of go-yaml's ``allowedAliasRatio``)."""
+    low, high = 400_000, 4_000_000
+    if size <= low:
+        return 0.99
+    return 0.10 if size >= high else 0.99 - 0.89 * (size - low) / (high - low)
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which nothing is the same object twice: what reads bodies changes them in place."""
+    if isinstance(value, dict):
+        return {key: _unshared(part) for key, part in value.items()}
+    return [_unshared(part) for part in value] if isinstance(value, list) else value

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from halab.aio.processes import die_with_parent, set_name
+from halab.cluster.supervisor.files import bound
 from halab.cluster.supervisor.layout import APISERVER, CONTROLLERS, NODE_PREFIX
 from halab.settings import DOCKER, PROCESS, ClusterConfig
 
 DATAPLANE = "dataplane"
+LOG_CHECK = 600.0  # seconds between two looks at the size of a log
 EXTRA = {
     ("halab.cluster.node.main", DOCKER): ("docker", "halab.cluster.node.runtime.docker"),
     ("halab.cluster.dataplane.main", DOCKER): ("docker", "halab.cluster.dataplane.contained"),
@@ -145,7 +147,7 @@ def _live(component: Component, config: ClusterConfig, supervisor: int, writer: 
 
 
 async def _run(component: Component, config: ClusterConfig, writer: int) -> None:
-    """All parts side by side until one ends (then the process ends) or SIGTERM cancels them."""
+    """All parts side by side, with their log kept in bounds, until one ends (then the process ends) or SIGTERM cancels them."""
     waiting = len(component.parts)
 
     def ready() -> None:
@@ -170,6 +172,13 @@ async def _run(component: Component, config: ClusterConfig, writer: int) -> None
     tasks: list[asyncio.Future[Any]] = [
         asyncio.ensure_future(part.run()(config, *part.arguments, ready=once())) for part in component.parts
     ]
+    log = config.logs / log_name(component.name)
+
+    def look_at_log() -> None:
+        bound(log)
+        loop.call_later(LOG_CHECK, look_at_log)
+
+    look_at_log()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: [task.cancel() for task in tasks])
     try:

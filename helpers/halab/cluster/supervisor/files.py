@@ -10,6 +10,7 @@ from pathlib import Path
 
 from halab.errors import MachineError
 
+LOG_BYTES = 8 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -50,6 +51,23 @@ def disk_error(path: Path, error: OSError) -> MachineError:
             str(path), f"cannot be written ({os.strerror(error.errno)})", "set HALAB_HOME to a directory that you own"
         )
     return MachineError(str(path), os.strerror(error.errno or 0) or str(error), "set HALAB_HOME to a directory on a local disk")
+
+
+def bound(path: Path, limit: int = LOG_BYTES) -> bool:
+    """Keep the end of a log that is longer than ``limit``, from a line's beginning on. For its only writer, who appends. Whether it was."""
+    try:
+        if path.stat().st_size <= limit:
+            return False
+        with path.open("r+b") as file:
+            file.seek(-limit // 2, os.SEEK_END)
+            file.readline()
+            end = file.read()
+            file.seek(0)
+            file.write(end)
+            file.truncate()
+    except OSError:
+        return False
+    return True
 
 
 def exchange(one: Path, other: Path) -> None:

@@ -1,0 +1,63 @@
+"""Files of a cluster's directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from halab.cluster.apiserver.audit import Audit
+from halab.cluster.supervisor.files import bound, exchange, write_private
+from halab.errors import MachineError
+
+
+def test_a_long_log_keeps_its_last_lines_whole_and_its_writer_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with open(log, "a", buffering=1) as writer:
+        for number in range(1000):
+            writer.write(f"line {number}\n")
+        assert bound(log, 2000)
+        writer.write("next\n")
+    lines = log.read_text().splitlines()
+    assert lines[-2:] == ["line 999", "next"]
+    assert len("\n".join(lines)) < 1100 and all(line.startswith("line ") for line in lines[:-1])
+
+
+def test_a_short_log_or_none_is_left_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert not bound(log)
+    log.write_text("a\n")
+    assert not bound(log) and log.read_text() == "a\n"
+
+
+def test_two_directories_change_places_at_once(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "who").write_text(name)
+    exchange(tmp_path / "a", tmp_path / "b")
+    assert [(tmp_path / name / "who").read_text() for name in "ab"] == ["b", "a"]
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "a", tmp_path / "none")
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_names_the_way_out(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(MachineError):
+        write_private(folder, "text")  # a directory is in the way
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_an_audit_log_that_cannot_be_begun_anew_goes_on_in_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = Audit(tmp_path / "audit.log")
+    before = audit._file
+    with monkeypatch.context() as patch:
+        patch.setattr("halab.cluster.apiserver.audit.os.open", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        with pytest.raises(OSError, match="full"):
+            audit._rotate()
+    assert audit._file == before
+    os.fstat(audit._file)  # still open
+    audit._rotate()
+    assert audit.path.exists() and audit._file != before
+    audit.close()
