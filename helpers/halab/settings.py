@@ -188,6 +188,15 @@ class ClusterConfig:
         return self.directory / "pki" / "server.key"
 
     @property
+    def kubelet_certificate(self) -> Path:
+        """What the API server proves itself with to node agents of other owners, as kube-apiserver's ``--kubelet-client-certificate``."""
+        return self.directory / "pki" / "kubelet-client.crt"
+
+    @property
+    def kubelet_key(self) -> Path:
+        return self.directory / "pki" / "kubelet-client.key"
+
+    @property
     def service_account_key(self) -> Path:
         """PEM, EC P-256: signs and verifies service account tokens."""
         return self.directory / "pki" / "sa.key"

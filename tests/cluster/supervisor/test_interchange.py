@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
+import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,13 +17,14 @@ from cluster.api_process import Server
 from cluster.bare_cluster import free_number, make
 from halab.aio.processes import die_with_parent
 from halab.cluster.client.client import Client
-from halab.cluster.kube.kinds import DEPLOYMENTS, PODS, REPLICA_SETS
+from halab.cluster.kube.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, DEPLOYMENTS, PODS, REPLICA_SETS, SERVICE_ACCOUNTS
 from halab.cluster.supervisor.components import plan
+from halab.settings import KUBELET_PORT, ClusterConfig
 
 LABELS = {"app": "web"}
 TEMPLATE = {
     "metadata": {"labels": LABELS},
-    "spec": {"containers": [{"name": "m", "image": "busybox:1.36", "command": ["sleep", "1000"]}]},
+    "spec": {"containers": [{"name": "m", "image": "busybox:1.36", "command": ["sh", "-c", "echo hello; exec sleep 1000"]}]},
 }
 DEPLOYMENT = {"metadata": {"name": "web"}, "spec": {"replicas": 2, "selector": {"matchLabels": LABELS}, "template": TEMPLATE}}
 
@@ -49,6 +53,11 @@ async def test_controllers_scheduler_and_a_node_agent_work_at_another_api_server
             await until(client, PODS, lambda pods: [pod["status"].get("phase") for pod in pods] == ["Running", "Running"])
             pods, _ = await client.list(PODS, "default")
             assert all(pod["status"]["podIP"].startswith(f"127.{ours}.1.") for pod in pods)
+            name = pods[0]["metadata"]["name"]
+            if shutil.which("kubectl"):
+                assert await kubectl(server, "logs", name) == "hello\n"
+                assert await kubectl(server, "exec", name, "--", "echo", "from", "inside") == "from inside\n"
+            await only_who_may_is_answered(server, own, client)
             await client.delete(DEPLOYMENTS, "web", "default")
             await until(client, REPLICA_SETS, lambda sets: not sets)
         client.close()
@@ -60,6 +69,41 @@ async def test_controllers_scheduler_and_a_node_agent_work_at_another_api_server
         server.stop()
         first.close()
         second.close()
+
+
+async def kubectl(server: Server, *words: str) -> str:
+    command = ["kubectl", "--kubeconfig", str(server.config.kubeconfig), *words]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+async def only_who_may_is_answered(server: Server, own: ClusterConfig, client: Client) -> None:
+    """The agent asks the API server that it has joined who somebody is, and what they may do."""
+    context = ssl.create_default_context(cafile=str(own.ca_file))
+
+    def ask(token: str, path: str = "/pods") -> int:
+        connection = http.client.HTTPSConnection(own.addresses.kubelet(0), KUBELET_PORT, context=context, timeout=10)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    account = {"metadata": {"name": "reader", "namespace": "default"}}
+    await client.create(SERVICE_ACCOUNTS, account)
+    made = await client.create(SERVICE_ACCOUNTS, {"spec": {}}, "default", name="reader", subresource="token")
+    token = made["status"]["token"]
+    assert await asyncio.to_thread(ask, "") == 401
+    assert await asyncio.to_thread(ask, "nonsense") == 401
+    assert await asyncio.to_thread(ask, token, "/stats/summary") == 403
+    assert await asyncio.to_thread(ask, server.config.tokens["admin"]) == 200
+    rule = {"apiGroups": [""], "resources": ["nodes/pods"], "verbs": ["get"]}
+    await client.create(CLUSTER_ROLES, {"metadata": {"name": "reads-kubelets"}, "rules": [rule]})
+    subject = {"kind": "ServiceAccount", "name": "reader", "namespace": "default"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reads-kubelets"}
+    await client.create(CLUSTER_ROLE_BINDINGS, {"metadata": {"name": "reads-kubelets"}, "subjects": [subject], "roleRef": role})
+    assert await asyncio.to_thread(ask, token) == 200
 
 
 def start(name: str, arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:

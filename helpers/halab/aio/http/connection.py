@@ -164,6 +164,8 @@ class Connection(asyncio.Protocol):
         keep = scope["http_version"] != "1.0" and bool(self.parser.should_keep_alive()) and not self.server.closing
         request = Exchange(self, scope, keep, self.expect)
         scope["extensions"]["halab.answer"] = request
+        if self.server.client_certificates:
+            scope["extensions"]["tls"] = {"client_certificate": self.transport.get_extra_info("peercert")}
         if self.parser.should_upgrade():
             request.keep_alive = False
             scope["extensions"]["halab.upgrade"] = self._take_over

@@ -19,9 +19,10 @@ LAST_REQUESTS_SECONDS = 0.2  # what short requests are given to finish when the 
 class Server:
     """What all connections of one listener share."""
 
-    def __init__(self, app: App, tls: bool) -> None:
+    def __init__(self, app: App, tls: bool, client_certificates: bool = False) -> None:
         self.app = app
         self.tls = tls
+        self.client_certificates = client_certificates
         self.closing = False
         self.connections: set[Connection] = set()
         self.handshakes: set[Tls] = set()
@@ -57,14 +58,19 @@ class Server:
             transport.abort()
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A TLS context for serving. HTTP/1.1 is the only protocol offered; no session is ever resumed, so no tickets are made."""
+def server_context(certificate: Path, key: Path, client_ca: str = "") -> ssl.SSLContext:
+    """A TLS context for serving. HTTP/1.1 is the only protocol offered; no session is ever resumed, so no tickets are made.
+
+    With ``client_ca`` (PEM) a client may prove itself by a certificate of that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
     context.set_alpn_protocols(["http/1.1"])
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
+    if client_ca:
+        context.load_verify_locations(cadata=client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
@@ -78,13 +84,15 @@ async def serve(
     on_ready: Callable[[], None] | None = None,
     sock: socket.socket | None = None,
     backlog: int = 1024,
+    client_ca: str = "",
 ) -> None:
-    """Serve ``app`` on ``host:port`` (or on the listening socket ``sock``) until cancelled. TLS if a certificate is given.
+    """Serve ``app`` on ``host:port`` (or on the listening socket ``sock``) until cancelled. TLS if a certificate is given; with
+    ``client_ca`` (PEM) a client's own certificate is in ``scope["extensions"]["tls"]["client_certificate"]``, as ``ssl`` decodes it.
 
     Raises OSError if the address cannot be bound. ``on_ready`` is called once connections are accepted.
     """
-    context = server_context(certificate, key) if certificate is not None and key is not None else None
-    server = Server(app, context is not None)
+    context = server_context(certificate, key, client_ca) if certificate is not None and key is not None else None
+    server = Server(app, context is not None, bool(client_ca))
 
     def connection() -> asyncio.BaseProtocol:
         return Connection(server)

@@ -199,6 +199,8 @@ class Tls(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "sslcontext":
             return self._ssl.context
+        if name == "peercert":
+            return self._ssl.getpeercert()
         return self._ssl if name == "ssl_object" else self.below.get_extra_info(name, default)
 
     def sweep(self, now: float) -> None:

@@ -35,6 +35,16 @@ def tls_context(ca_file: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(ca_file))
 
 
+@cache
+def kubelet_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """For a node agent that is not of this cluster: it is not verified, and we prove ourselves by a client certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where to: an address, and a token where the other side wants one."""

@@ -24,7 +24,11 @@ WAIT_SECONDS = 3.0
 
 
 def node_target(store: Store, config: ClusterConfig, name: str) -> Target:
-    """The agent of a node. Raises 404 if there is no such node."""
+    """The agent of a node. Raises 404 if there is no such node.
+
+    A node of this cluster is known by its certificate and told a token. Any other may be anybody's, so it is told no secret: like
+    kube-apiserver without ``--kubelet-certificate-authority`` this server does not verify it, and proves itself with a client certificate.
+    """
     entry = store.get(kinds.NODES.storage, "", name)
     if entry is None:
         raise status.not_found(kinds.NODES, name)
@@ -33,9 +37,10 @@ def node_target(store: Store, config: ClusterConfig, name: str) -> Target:
     host = by_type.get("InternalIP") or by_type.get("Hostname") or by_type.get("ExternalIP") or ""
     if not host:
         raise status.internal(f"no preferred addresses found; known addresses: {list(by_type.items())}")
-    if name in config.nodes and host == config.addresses.node(index := config.nodes.index(name)):
-        host = config.addresses.kubelet(index)
     port = ((state.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or KUBELET_PORT
+    if name not in config.nodes or host != config.addresses.node(index := config.nodes.index(name)):
+        return Target(host, port, forward.kubelet_context(config.kubelet_certificate, config.kubelet_key))
+    host = config.addresses.kubelet(index)
     return Target(host, port, forward.tls_context(config.ca_file), config.tokens.get("system:apiserver", ""))
 
 

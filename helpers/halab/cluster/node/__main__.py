@@ -22,17 +22,17 @@ from .main import run
 
 async def _main(arguments: argparse.Namespace) -> None:
     config = ClusterConfig.load(arguments.config.read_text())
-    client = None
+    client, client_ca = None, ""
     if arguments.kubeconfig:
         access = kubeconfig.load(arguments.kubeconfig, arguments.context)
         agent = user_agent_of(f"system:node:{arguments.node}")
-        client = Client.from_access(access, user_agent=agent)
+        client, client_ca = Client.from_access(access, user_agent=agent), access.ca
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with suppress(asyncio.CancelledError):
-        await run(config, arguments.node, ready=lambda: print("ready", flush=True), client=client)
+        await run(config, arguments.node, ready=lambda: print("ready", flush=True), client=client, client_ca=client_ca)
 
 
 def main() -> None:

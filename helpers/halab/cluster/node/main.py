@@ -56,19 +56,29 @@ def _runtime(config: ClusterConfig, node_name: str, store: object | None) -> tup
 
 
 async def run(
-    config: ClusterConfig, node_name: str, *, ready: Callable[[], None], store: object | None = None, client: Client | None = None
+    config: ClusterConfig,
+    node_name: str,
+    *,
+    ready: Callable[[], None],
+    store: object | None = None,
+    client: Client | None = None,
+    client_ca: str = "",
 ) -> None:
-    """Run the agent until cancelled. ``ready`` is called once the node is registered, serves, and knows its pods."""
+    """Run the agent until cancelled. ``ready`` is called once the node is registered, serves, and knows its pods.
+
+    ``client`` leads to an API server that is not the configuration's own; ``client_ca`` (PEM) is the authority whose certificates its
+    clients come with."""
     node = make_node(config, node_name, store, client)
     agent = Agent(node)
     serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     server = asyncio.create_task(
         serve(
-            Server(agent),
+            Server(agent, client),
             node.own_address,
             KUBELET_PORT,
             config.certificate,
             config.key,
+            client_ca=client_ca,
             on_ready=lambda: serving.set_result(None),
         )
     )

@@ -22,11 +22,17 @@ BACKDATED = datetime.timedelta(hours=24)  # a machine's clock may step back afte
 
 
 def create(config: ClusterConfig) -> None:
-    """Write ``pki/``: ``ca.crt``, ``ca.key``, ``server.crt``, ``server.key``, ``sa.key``. Files that exist are kept."""
+    """Write ``pki/``: ``ca.crt``, ``ca.key``, ``server.crt``, ``server.key``, ``sa.key``, ``kubelet-client.crt``,
+    ``kubelet-client.key``. Files that exist are kept."""
     folder = private_directory(config.directory / "pki")
     if not config.service_account_key.exists():
         write_private(config.service_account_key, _pem(_new_key()))
     if config.ca_file.exists() and config.certificate.exists() and config.key.exists():
+        if not (config.kubelet_certificate.exists() and config.kubelet_key.exists()):  # made by a version that had none
+            authority = x509.load_pem_x509_certificate(config.ca_file.read_bytes())
+            authority_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+            assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
+            _write_kubelet_client(config, authority, authority_key)
         return
     authority_key = _new_key()
     authority = _authority(config.name, authority_key)
@@ -34,8 +40,22 @@ def create(config: ClusterConfig) -> None:
     certificate = _serving(config, key, authority, authority_key)
     write_private(folder / "ca.key", _pem(authority_key))
     write_private(config.ca_file, authority.public_bytes(serialization.Encoding.PEM))
+    _write_kubelet_client(config, authority, authority_key)
     write_private(config.key, _pem(key))
     write_private(config.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _write_kubelet_client(config: ClusterConfig, authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey) -> None:
+    key = _new_key()
+    subject = x509.Name([
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+        x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver-kubelet-client"),
+    ])  # fmt: skip
+    certificate = _leaf(subject, key, authority, authority_key, [ExtendedKeyUsageOID.CLIENT_AUTH]).sign(
+        authority_key, hashes.SHA256()
+    )
+    write_private(config.kubelet_key, _pem(key))
+    write_private(config.kubelet_certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def names(config: ClusterConfig) -> tuple[list[str], list[str]]:
@@ -99,13 +119,25 @@ def _serving(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "halab cluster")])
     dns, addresses = names(config)
     alternatives = [x509.DNSName(name) for name in dns] + [x509.IPAddress(IPv4Address(text)) for text in addresses]
-    uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return (
+        _leaf(subject, key, authority, authority_key, uses)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+
+
+def _leaf(
+    subject: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    authority: x509.Certificate,
+    authority_key: ec.EllipticCurvePrivateKey,
+    uses: list[x509.ObjectIdentifier],
+) -> x509.CertificateBuilder:
     return (
         _builder(subject, authority.subject, key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(uses, critical=False)
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
-        .sign(authority_key, hashes.SHA256())
     )

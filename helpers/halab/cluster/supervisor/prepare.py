@@ -176,7 +176,8 @@ def with_nodes(config: ClusterConfig, count: int | None) -> ClusterConfig:
 def write(config: ClusterConfig, report: Report) -> None:
     """Keys, kubeconfig and ``cluster.json``; the last file written says that the rest is whole."""
     try:
-        if not all(path.exists() for path in (config.ca_file, config.certificate, config.key, config.service_account_key)):
+        keys = (config.ca_file, config.certificate, config.key, config.service_account_key, config.kubelet_certificate)
+        if not all(path.exists() for path in keys):
             report("making certificates")
             from halab.cluster.supervisor import pki  # 50 ms of imports that the start of an existing cluster need not pay
 

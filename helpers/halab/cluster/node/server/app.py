@@ -7,14 +7,14 @@ Paths and texts are kubelet's: ``/containerLogs/NS/POD/CONTAINER``, ``/exec/...`
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from halab.aio.http import Receive, Scope, Send
-from halab.cluster.client import seconds_of
+from halab.cluster.client import Client, seconds_of
+from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.cluster.node import logs
 from halab.cluster.node.records import Record, specs_of
@@ -22,6 +22,7 @@ from halab.cluster.node.stats import summary
 from halab.cluster.node.status import pod_status
 
 from . import ailments
+from .access import Access, Denied
 from .commands import attach, execute
 from .forward import Forwarder
 from .remote import failure, open_session
@@ -77,10 +78,12 @@ def upgrade_refused(message: str) -> Obj:
 
 
 class Server:
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, client: Client | None = None) -> None:
+        """``client``: to the API server that judges who may ask, where that is not the agent's own."""
         self.agent = agent
         tokens = agent.node.config.tokens
-        self._tokens = [token for user in ("system:apiserver", "admin") if (token := tokens.get(user))]
+        own = [token for user in ("system:apiserver", "admin") if (token := tokens.get(user))]
+        self.access = Access(agent.node.name, own, client)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[str, str] = {}
@@ -101,13 +104,16 @@ class Server:
                 return
             await _answer(send, refused.status, refused.message.encode(), "text/plain; charset=utf-8")
 
-    def _authorized(self, headers: dict[str, str]) -> bool:
-        given = headers.get("authorization", "")
-        return any(hmac.compare_digest(given.encode(), f"Bearer {token}".encode()) for token in self._tokens)
+    async def _authorize(self, scope: Scope, headers: dict[str, str]) -> None:
+        try:
+            await self.access.check(scope, headers.get("authorization", ""))
+        except Denied as denied:
+            raise Refused(denied.status, denied.message) from None
+        except (ApiError, OSError) as error:  # who judges cannot be asked
+            raise Refused(500, f"Authentication or authorization error ({error})") from None
 
     async def _ailments(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
-        if not self._authorized(headers):
-            raise Refused(401, "Unauthorized")
+        await self._authorize(scope, headers)
         try:
             answer = await ailments.handle(self.agent, scope["path"].strip("/").split("/"), await ailments.body_of(receive))
         except ailments.Impossible as error:
@@ -124,8 +130,7 @@ class Server:
             return
         if self.agent.node.ailments.cut_off:
             raise Refused(503, "this node is cut off from the API server (halab fault)")
-        if not self._authorized(headers):
-            raise Refused(401, "Unauthorized")
+        await self._authorize(scope, headers)
         match parts:
             case ["containerLogs", namespace, name, container]:
                 await self._logs(scope, send, self._worker(namespace, name), container, query)
