@@ -69,7 +69,7 @@ TABLE: tuple[Row, ...] = (
         "memory and ends it as OOMKilled, a moment later than a kernel would.", DOCS + "concepts/configuration/manage-resources-containers/"),
     Row("Pods", "securityContext", S, "runAsUser, capabilities, readOnlyRootFilesystem and allowPrivilegeEscalation act where namespaces are there; in "
         "sandbox mode `none` they do not. runAsNonRoot is always checked.", DOCS + "tasks/configure-pod-container/security-context/"),
-    Row("Pods", "seccomp, AppArmor, SELinux", N, "Accepted and shown; no profile is loaded.", DOCS + "tutorials/security/seccomp/"),
+    Row("Pods", "seccomp, AppArmor, SELinux, sysctls", N, "Accepted and shown; no profile is loaded and no kernel parameter set.", DOCS + "tutorials/security/seccomp/"),
     Row("Pods", "Termination grace", S, "In the pods of a controller (a Deployment, StatefulSet, DaemonSet or Job) a lone process 1 that cannot hear its stop "
         "signal and has no socket is killed at once instead of after its grace period, with the same exit code 137.", DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-termination"),
     Row("Pods", "Dynamic resource allocation", A, "resource.k8s.io and pod groups are not served.",

@@ -94,6 +94,14 @@ def test_an_ordered_set_makes_one_pod_and_waits_for_it() -> None:
     assert names(stateful_set_plan.plan(owner, [member(owner, 0, now)], now, now, NOW).create) == ["db-1"]
 
 
+def test_what_the_server_refuses_is_not_counted_but_the_revisions_are_told() -> None:
+    owner = db()
+    now = revision(owner)
+    todo = stateful_set_plan.plan(owner, [], now, now, NOW)
+    assert (todo.status["replicas"], todo.standing["replicas"]) == (1, 0)
+    assert todo.standing["updateRevision"] == now["metadata"]["name"]
+
+
 def test_a_parallel_set_makes_all_at_once() -> None:
     owner = db(podManagementPolicy="Parallel")
     now = revision(owner)

@@ -127,3 +127,16 @@ def test_host_ports_are_taken_from_the_containers_but_not_on_the_hosts_network()
     assert list(wanted(of)) == [("", 8080, 80)]
     of["spec"]["hostNetwork"] = True
     assert list(wanted(of)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "problem"),
+    [
+        ("kernel.msgmax", False, 'forbidden sysctl: "kernel.msgmax" not allowlisted'),
+        ("net.ipv4.tcp_syncookies", True, 'forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host net enabled'),
+        ("net.ipv4.tcp_syncookies", False, ""),
+    ],
+)
+def test_only_safe_kernel_parameters_may_be_set(name: str, host: bool, problem: str) -> None:
+    of = pod(securityContext={"sysctls": [{"name": name, "value": "1"}]}, hostNetwork=host)
+    assert _refused(of) == (problem and f"SysctlForbidden: {problem}")

@@ -55,8 +55,9 @@ class StatefulSetController(Controller):
                 await self._delete(owner, pod)
         except ApiError as exc:
             error = exc
-        if error is None and todo.status != status:
-            await self.context.update(STATEFUL_SETS, with_status(owner, todo.status), subresource="status")
+        made = todo.status if error is None else todo.standing
+        if made != status:
+            await self.context.update(STATEFUL_SETS, with_status(owner, made), subresource="status")
         if error is not None:
             raise error
         live = {current["metadata"]["name"], past.current["metadata"]["name"], *map(revision_name, pods)}

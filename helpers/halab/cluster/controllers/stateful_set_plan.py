@@ -24,9 +24,11 @@ _ORDINAL = re.compile(r"(.*)-([0-9]+)$")
 
 @dataclass
 class Plan:
-    """``create`` whole pods (their claims come first), ``update`` pods whose identity was changed, ``delete`` pods; ``status`` afterwards."""
+    """``create`` whole pods (their claims come first), ``update`` pods whose identity was changed, ``delete`` pods; ``status`` afterwards,
+    ``standing`` if the server refuses something of it."""
 
     status: Obj
+    standing: Obj = field(default_factory=dict)
     create: list[Obj] = field(default_factory=list)
     update: list[Obj] = field(default_factory=list)
     delete: list[Obj] = field(default_factory=list)
@@ -166,6 +168,7 @@ class _Step:
         return self.current if self.rolling and ordinal < self.start + self.partition else self.update
 
     def run(self) -> Plan:
+        self.plan.standing = self._status()
         if not is_deleting(self.owner) and self._keep_replicas() and self._drop_condemned() and self.rolling:
             self._roll()
         self.plan.status = self._status()

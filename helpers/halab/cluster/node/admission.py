@@ -14,6 +14,22 @@ from halab.cluster.kube.types import Obj
 
 REJECTED = "Pod was rejected: "
 OS_LABEL, ANY_ADDRESS = "kubernetes.io/os", "0.0.0.0"
+SAFE_SYSCTLS = {"kernel.shm_rmid_forced"} | {
+    f"net.ipv4.{name}"
+    for name in (
+        "ip_local_port_range",
+        "ip_local_reserved_ports",
+        "ip_unprivileged_port_start",
+        "ping_group_range",
+        "tcp_fin_timeout",
+        "tcp_keepalive_intvl",
+        "tcp_keepalive_probes",
+        "tcp_keepalive_time",
+        "tcp_rmem",
+        "tcp_syncookies",
+        "tcp_wmem",
+    )
+}
 COUNTED = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -74,9 +90,24 @@ def _conflict(mine: set[tuple[str, str, int]], taken: set[tuple[str, str, int]])
     )
 
 
+def forbidden_sysctl(spec: Obj) -> str | None:
+    """The first kernel parameter that the pod may not set here: only those that a namespace keeps to itself are safe."""
+    for each in (spec.get("securityContext") or {}).get("sysctls") or ():
+        name = str(each["name"]).replace("/", ".")
+        if name not in SAFE_SYSCTLS:
+            return f'"{name}" not allowlisted'
+        if spec.get("hostNetwork") and name.startswith("net."):
+            return f'"{name}" not allowed with host net enabled'
+        if spec.get("hostIPC") and name.startswith("kernel."):
+            return f'"{name}" not allowed with host ipc enabled'
+    return None
+
+
 def refusal(pod: Obj, others: Iterable[Obj], allocatable: dict[str, str], node: Obj) -> tuple[str, str] | None:
     """(reason, message) if the pod cannot run on this ``node`` beside ``others``; None if it can."""
     spec = pod["spec"]
+    if (problem := forbidden_sysctl(spec)) is not None:
+        return "SysctlForbidden", f"{REJECTED}forbidden sysctl: {problem}"
     labels = node["metadata"].get("labels") or {}
     if (wanted := (spec.get("nodeSelector") or {}).get(OS_LABEL)) and wanted != labels.get(OS_LABEL):
         text = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
