@@ -16,17 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from halab.aio.processes import start_time
 from halab.errors import ImageError
 from halab.images import layers, oci
-
-
-def process_stamp(pid: int) -> str:
-    """The start time of a process in clock ticks since boot (field 22 of /proc/PID/stat); empty when it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError):
-        return ""
 
 
 class Blobs:
@@ -122,7 +114,7 @@ class Blobs:
     def workspace(self) -> Iterator[Path]:
         """A directory on the store's file system that is removed afterwards, also after a kill -9 (by ``sweep``)."""
         pid = os.getpid()
-        path = Path(tempfile.mkdtemp(prefix=f"{pid}-{process_stamp(pid)}-", dir=self.temporary))
+        path = Path(tempfile.mkdtemp(prefix=f"{pid}-{start_time(pid)}-", dir=self.temporary))
         try:
             yield path
         finally:
@@ -133,7 +125,7 @@ class Blobs:
         gone = []
         for path in self.temporary.iterdir():
             pid, _, rest = path.name.partition("-")
-            if pid.isdigit() and process_stamp(int(pid)) != rest.partition("-")[0]:
+            if pid.isdigit() and start_time(int(pid)) != rest.partition("-")[0]:
                 layers.remove_tree(path)
                 gone.append(path.name)
         return gone

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,15 +68,25 @@ class LogWriter:
             self._append(bytes(out))
 
     def _append(self, data: bytes) -> None:
-        if self._size > MAX_BYTES:
-            os.close(self._file)
-            self.path.replace(self.path.with_suffix(self.path.suffix + ".1"))
-            self._file = self._open()
-            self._size = 0
-        os.write(self._file, data)
-        self._size += len(data)
+        """On a full disk lines are lost, and no more than that: the container lives on, and its end is noted."""
+        with suppress(OSError):
+            if self._size > MAX_BYTES:
+                self._rotate()
+            written = os.write(self._file, data)
+            if written < len(data):
+                os.ftruncate(self._file, self._size)
+            else:
+                self._size += written
         for listener in list(self.listeners):
             listener()
+
+    def _rotate(self) -> None:
+        """The new file is opened before the old one is let go: a closed descriptor's number may soon be somebody else's."""
+        with suppress(FileNotFoundError):
+            self.path.replace(self.path.with_suffix(self.path.suffix + ".1"))
+        former, self._file = self._file, self._open()
+        os.close(former)
+        self._size = 0
 
     def close(self) -> None:
         """Write what did not end in a newline, and tell the followers that nothing more will come."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from halab.aio.lines import lines
 from halab.errors import ImageError
 from halab.images import layers
 from halab.images.borrow import SYSTEM_PATH
@@ -123,22 +124,8 @@ async def _execute(spec: SandboxSpec, output: Callable[[str, bool], None], shown
 
 
 async def _lines(descriptor: int, take: Callable[[str], None]) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_MAX_LINE)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
-    try:
-        while True:
-            try:
-                line = await reader.readuntil(b"\n")
-            except asyncio.IncompleteReadError as rest:
-                if rest.partial:
-                    take(rest.partial.decode(errors="replace"))
-                return
-            except asyncio.LimitOverrunError as over:
-                line = await reader.readexactly(over.consumed)
-            take(line.decode(errors="replace").rstrip("\r\n"))
-    finally:
-        transport.close()
+    async for line in lines(descriptor, _MAX_LINE):
+        take(line.decode(errors="replace").rstrip("\r\n"))
 
 
 def changes(upper: Path, view: RootView, mounted: set[str]) -> list[Entry]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from halab.aio.lines import lines
 
 MAX_BYTES = 10 * 1024 * 1024  # then the log is turned over; one older file is kept
 MAX_LINE = 16 * 1024  # longer lines are split, as Docker does
@@ -23,6 +25,8 @@ class Line:
 
 
 class Writer:
+    """On a full disk lines are lost, never the program that writes them: it must find a reader at its pipe's other end."""
+
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
         self.out = self.path.open("ab", 0)
@@ -30,30 +34,19 @@ class Writer:
     def write(self, stream: str, text: str) -> None:
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         data = json.dumps({"log": text, "stream": stream, "time": moment}, ensure_ascii=False).encode(errors="replace") + b"\n"
-        if self.out.tell() + len(data) > MAX_BYTES:
-            self.out.close()
-            self.path.replace(self.path.with_name(NAME + ".1"))
-            self.out = self.path.open("ab", 0)
-        self.out.write(data)
+        with suppress(OSError):
+            if self.out.tell() + len(data) > MAX_BYTES:
+                self.path.replace(self.path.with_name(NAME + ".1"))
+                former, self.out = self.out, self.path.open("ab", 0)
+                former.close()
+            written = self.out.write(data)
+            if written < len(data):
+                self.out.truncate(self.out.tell() - written)
 
     async def copy(self, descriptor: int, stream: str) -> None:
         """Write what comes from a pipe until its last writer has closed it."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=MAX_LINE)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
-        try:
-            while True:
-                try:
-                    line = await reader.readuntil(b"\n")
-                except asyncio.IncompleteReadError as rest:
-                    if rest.partial:
-                        self.write(stream, rest.partial.decode(errors="replace"))
-                    return
-                except asyncio.LimitOverrunError as over:
-                    line = await reader.readexactly(over.consumed)
-                self.write(stream, line.decode(errors="replace"))
-        finally:
-            transport.close()
+        async for line in lines(descriptor, MAX_LINE):
+            self.write(stream, line.decode(errors="replace"))
 
 
 def read(directory: Path, tail: int | None = None) -> list[Line]:

@@ -8,9 +8,9 @@ import shlex
 import signal
 from pathlib import Path
 
+from halab.aio.processes import start_time
 from halab.errors import ImageError
 from halab.images import daemon, oci
-from halab.images.blobs import process_stamp
 from halab.images.containers.records import LAST, Container, Records
 from halab.images.containers.signals import signal_number
 from halab.images.containers.spec import ContainerSpec
@@ -109,12 +109,8 @@ class Containers:
 
     def wait(self, container: Container, seconds: float) -> None:
         """Until the container's monitor has ended, or ``seconds`` are over."""
-        pid, stamp = container.state.monitor, container.state.monitor_stamp
-        if not pid or process_stamp(pid) != stamp:
-            return
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
+        handle = _monitor(container)
+        if handle is None:
             return
         try:
             select.select([handle], [], [], max(seconds, 0.0))
@@ -123,12 +119,8 @@ class Containers:
 
     def _signal(self, container: Container, number: int, seconds: float) -> None:
         """Signal the monitor and wait until it has ended."""
-        pid, stamp = container.state.monitor, container.state.monitor_stamp
-        if not pid or process_stamp(pid) != stamp:
-            return
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
+        handle = _monitor(container)
+        if handle is None:
             return
         try:
             signal.pidfd_send_signal(handle, number)
@@ -137,3 +129,14 @@ class Containers:
                 select.select([handle], [], [], 5)
         finally:
             os.close(handle)
+
+
+def _monitor(container: Container) -> int | None:
+    """A descriptor (pidfd) of the container's monitor process; None when it has ended."""
+    pid, stamp = container.state.monitor, container.state.monitor_stamp
+    if not pid or start_time(pid) != stamp:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None

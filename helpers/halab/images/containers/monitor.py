@@ -16,9 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from halab.aio.processes import start_time
 from halab.errors import HalabError
 from halab.images import layers, oci
-from halab.images.blobs import process_stamp
 from halab.images.containers import logs, network
 from halab.images.containers.health import Health
 from halab.images.containers.records import LAST, Container, Records, State
@@ -39,7 +39,7 @@ class Monitor:
     def __init__(self, records: Records, container: Container, image: Image) -> None:
         self.records, self.container, self.image = records, container, image
         self.spec = container.spec
-        self.state = State(monitor=os.getpid(), monitor_stamp=process_stamp(os.getpid()), restarts=0)
+        self.state = State(monitor=os.getpid(), monitor_stamp=start_time(os.getpid()), restarts=0)
         self.log = logs.Writer(container.directory)
         self.stopping = asyncio.Event()
         self.killed = False

@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from halab.aio.processes import start_time
 from halab.errors import ImageError
 from halab.images import layers
-from halab.images.blobs import process_stamp
 from halab.images.containers.spec import ContainerSpec, Port
 
 _ADJECTIVES_TEXT = (
@@ -141,7 +141,7 @@ class Records:
     def read(self, directory: Path) -> Container:
         raw = json.loads((directory / "spec.json").read_text())
         state = State(**json.loads((directory / "state.json").read_text()))
-        alive = state.monitor and process_stamp(state.monitor) == state.monitor_stamp
+        alive = state.monitor and start_time(state.monitor) == state.monitor_stamp
         if state.status in ("running", "restarting") and not alive:
             state.status, state.exit_code, state.error = "exited", 137, "its monitor process was killed"
         spec = ContainerSpec.from_json(raw["spec"])

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halab.aio.http import serve
+from halab.aio.processes import start_time
 from halab.errors import ImageError
 from halab.images import daemon
-from halab.images.blobs import process_stamp
 from halab.images.layers import remove_tree
 from halab.images.registry.server import Registry
 
@@ -40,7 +40,7 @@ class Registries:
 
     def _read(self, directory: Path) -> Running:
         raw = json.loads((directory / "registry.json").read_text())
-        alive = raw["pid"] and process_stamp(raw["pid"]) == raw["stamp"]
+        alive = raw["pid"] and start_time(raw["pid"]) == raw["stamp"]
         return Running(directory.name, raw["address"], raw["pid"] if alive else 0)
 
     def registries(self) -> list[Running]:
@@ -117,7 +117,7 @@ async def run(directory: Path, address: str, ready: int) -> None:
         daemon.tell(ready, f"error {address}: {error}; choose another address, e.g. 127.0.0.1:5001")
         return
     bound = "{}:{}".format(*sock.getsockname()[:2])
-    state = {"address": bound, "pid": os.getpid(), "stamp": process_stamp(os.getpid())}
+    state = {"address": bound, "pid": os.getpid(), "stamp": start_time(os.getpid())}
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
