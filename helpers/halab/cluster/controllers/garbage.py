@@ -73,6 +73,7 @@ class GarbageCollector(Controller):
         self._absent: dict[str, None] = {}
         self._own: dict[Kind, Informer] = {}
         self._kinds: dict[tuple[str, str], Kind] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._wanted: asyncio.Queue[Kind] = asyncio.Queue()
         for kind in collected_kinds():
             self._want(kind)
@@ -86,7 +87,9 @@ class GarbageCollector(Controller):
         before, after = (custom_kind(each) if each else None for each in (old, new))
         if before is not None and before != after and (informer := self._own.pop(before, None)):
             self._kinds.pop((before.group, before.kind), None)
-            asyncio.get_running_loop().create_task(informer.stop())
+            ending = asyncio.get_running_loop().create_task(informer.stop())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
             for node in [node for node in self.graph.nodes.values() if node.kind == before]:
                 self.graph.remove(node.uid)
         if after is not None and after not in self._own:

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 # A deletion takes a moment even if the program ends at once (kubelet's takes a second or two), so that those who wait for the end of a
 # pod see it happen; a pod that finalizers keep is given the time to lose them.
 LEAST_SECONDS, HELD_SECONDS = 1.0, 1.0
+SYNC_RETRY = 10.0  # seconds until a step that failed for a reason of ours is tried again
 BACKOFF_EVENTS = 12.0  # how often a waiting container's BackOff event is repeated
 
 
@@ -202,6 +203,7 @@ class PodWorker:
             raise
         except Exception:
             log.exception("pod %s", self.full_name)
+            self._kill()
         finally:
             self._finished(self)
 
@@ -225,6 +227,10 @@ class PodWorker:
         except (ApiError, OSError, TimeoutError) as error:
             log.warning("pod %s: %s", self.full_name, error)
             self.wake_in(1.0)
+            return False
+        except Exception:  # as kubelet does: a step that fails is tried again, it never ends the pod's worker
+            log.exception("pod %s", self.full_name)
+            self.wake_in(SYNC_RETRY)
             return False
 
     async def _step(self) -> bool:
@@ -344,7 +350,10 @@ class PodWorker:
     async def cancel(self) -> None:
         """The agent ends: so do its containers, without ceremony."""
         self.task.cancel()
+        self._kill()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    def _kill(self) -> None:
         for record in self.record.containers.values():
             if record.running and record.run is not None:
                 record.run.handle.kill()
-        await asyncio.gather(self.task, return_exceptions=True)

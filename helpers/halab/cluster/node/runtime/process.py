@@ -67,6 +67,7 @@ class ProcessContainer:
         self._input = -1
         self._terminal = -1
         self._backlog = bytearray()
+        self._last: asyncio.Future[None] | None = None
         self._input_closing = False
         self._inside: list[sandbox.Sandbox] = []
 
@@ -110,24 +111,29 @@ class ProcessContainer:
         self.started = time.time()
         if self.limits is not None:
             self.limits.watch(self.members, self._out_of_memory)
-        self.box.finished.add_done_callback(lambda _: asyncio.ensure_future(self._end()))
+        self.box.finished.add_done_callback(self._over)
 
     def _out_of_memory(self) -> None:
         self.kill()
 
+    def _over(self, _: object) -> None:
+        self._last = asyncio.ensure_future(self._end())  # the loop itself would not keep it
+
     async def _end(self) -> None:
         assert self.box is not None
-        code, finished = self.box.finished.result(), time.time()
-        if self._open:
-            await asyncio.wait(self._open.values(), timeout=DRAIN_SECONDS)
-        killed = self.limits.ended() if self.limits is not None else False
-        self._close_all()
-        self.log.close()
-        for listener in list(self._listeners):
-            listener.finished()
-        reason = "OOMKilled" if killed else "Completed" if code == 0 else "Error"
-        if not self.ended.done():
-            self.ended.set_result(Exit(code, reason, finished))
+        code, finished, killed = self.box.finished.result(), time.time(), False
+        try:
+            if self._open:
+                await asyncio.wait(self._open.values(), timeout=DRAIN_SECONDS)
+            killed = self.limits.ended() if self.limits is not None else False
+            self._close_all()
+            self.log.close()
+            for listener in list(self._listeners):
+                listener.finished()
+        finally:  # whatever goes wrong, nobody may wait for ever
+            reason = "OOMKilled" if killed else "Completed" if code == 0 else "Error"
+            if not self.ended.done():
+                self.ended.set_result(Exit(code, reason, finished))
 
     def _close_all(self) -> None:
         loop = asyncio.get_running_loop()
