@@ -112,7 +112,8 @@ TABLE: tuple[Row, ...] = (
         DOCS + "reference/using-api/api-concepts/"),
     Row("API", "Priority and fairness", A, "flowcontrol.apiserver.k8s.io is not served and requests are not queued by flow.",
         DOCS + "concepts/cluster-administration/flow-control/"),
-    Row("API", "CertificateSigningRequest", A, "certificates.k8s.io is not served; tokens are the only credentials.",
+    Row("API", "CertificateSigningRequest", R, "Requests of the signers kube-apiserver-client and kube-apiserver-client-kubelet are signed, by the API server itself; "
+        "nobody approves or cleans up by himself. A client certificate that another authority signed is refused in the TLS handshake.",
         DOCS + "reference/access-authn-authz/certificate-signing-requests/"),
     Row("API", "Immutable field messages", S, "A 422 about an immutable spec shows a difference that resembles Go's cmp.Diff without equalling it everywhere.",
         DOCS + "reference/using-api/api-concepts/"),

@@ -165,7 +165,8 @@ class Connection(asyncio.Protocol):
         request = Exchange(self, scope, keep, self.expect)
         scope["extensions"]["halab.answer"] = request
         if self.server.client_certificates:
-            scope["extensions"]["tls"] = {"client_certificate": self.transport.get_extra_info("peercert")}
+            seen = self.transport.get_extra_info("peercert")
+            scope["extensions"]["tls"] = {"client_certificate": seen, "transport": self.transport}
         if self.parser.should_upgrade():
             request.keep_alive = False
             scope["extensions"]["halab.upgrade"] = self._take_over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import unquote
 
@@ -63,7 +64,7 @@ class Authenticator:
         elif b"sec-websocket-protocol" in request.headers:
             token = _websocket_token(request.headers[b"sec-websocket-protocol"])
         if not token and header is None:
-            return ANONYMOUS
+            return self._certified(request) or ANONYMOUS
         token = token.strip()
         user = self._static.get(token)
         if user is None:
@@ -72,6 +73,21 @@ class Authenticator:
                 raise status.unauthorized()
             user = found[0]
         return user
+
+    @staticmethod
+    def _certified(request: Request) -> User | None:
+        """The user of a client certificate, which TLS has verified: its common name, and its organizations as groups."""
+        connection = request.scope["extensions"].get("tls", {})
+        certificate = connection.get("client_certificate")
+        if not certificate:
+            return None
+        subject = [pair for names in certificate.get("subject", ()) for pair in names]
+        name = next((value for key, value in subject if key == "commonName"), "")
+        groups = [value for key, value in subject if key == "organizationName"]
+        if not name:
+            return None
+        seen = hashlib.sha256(connection["transport"].get_extra_info("ssl_object").getpeercert(True)).hexdigest()
+        return User(name, (*groups, AUTHENTICATED), "", {EXTRA + "credential-id": [f"X509SHA256={seen}"]})
 
     # -- service accounts
 

@@ -15,6 +15,7 @@ from halab.cluster.apiserver.bootstrap import bootstrap
 from halab.cluster.apiserver.context import Context, describe
 from halab.cluster.apiserver.definitions import Definitions
 from halab.cluster.apiserver.registry import Registry
+from halab.cluster.apiserver.signer import Signer
 from halab.cluster.kube import kinds
 from halab.cluster.store.peers import Peers
 from halab.cluster.store.store import Store
@@ -56,17 +57,39 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     store.wake_peers = peers.wake
     bootstrap(store, config)
     definitions = Definitions(store, registry)
+    signer = Signer(store, config)
     context = Context(config, store, registry)
     audit = Audit(config.logs / "audit.log")
     app = Application(context, audit)
     try:
         first = host or config.addresses.api
         more = [] if host else [place for place in (config.addresses.api_in_pods,) if place != first]
-        others = [http.serve(app, place, port, config.certificate, config.key, sock=shared_socket(place, port)) for place in more]
-        main = http.serve(app, first, port, config.certificate, config.key, on_ready=ready, sock=shared_socket(first, port))
+        others = [
+            http.serve(
+                app,
+                place,
+                port,
+                config.certificate,
+                config.key,
+                client_ca=config.ca_file.read_text(),
+                sock=shared_socket(place, port),
+            )
+            for place in more
+        ]
+        main = http.serve(
+            app,
+            first,
+            port,
+            config.certificate,
+            config.key,
+            clients=config.ca_file,
+            on_ready=ready,
+            sock=shared_socket(first, port),
+        )
         await asyncio.gather(main, *others)
     finally:
         definitions.close()
+        signer.close()
         audit.close()
         peers.close()
         store.close()

@@ -126,6 +126,7 @@ _PACKAGES = {
     "scheduling.k8s.io": "scheduling",
     "node.k8s.io": "node",
     "admissionregistration.k8s.io": "admissionregistration",
+    "certificates.k8s.io": "certificates",
 }
 _ELSEWHERE = {
     "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
@@ -313,6 +314,10 @@ CUSTOM_RESOURCE_DEFINITIONS = _kind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", "crd", "crds",
     cluster=True, categories=_EXTENSIONS, generation=True, subresources=(STATUS,),
 )  # fmt: skip
+CERTIFICATE_SIGNING_REQUESTS = _kind(
+    "certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", "csr",
+    cluster=True, subresources=(Subresource("approval", _GET_UPDATE), STATUS),
+)  # fmt: skip
 API_SERVICES = _kind(
     "apiregistration.k8s.io/v1", "APIService", "apiservices", cluster=True, categories=_EXTENSIONS, subresources=(STATUS,)
 )
@@ -347,12 +352,13 @@ def _listed() -> Iterator[Kind]:
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("v1",)),
     ("apiregistration.k8s.io", ("v1",)),
+    ("apps", ("v1",)),
     ("events.k8s.io", ("v1",)),
     ("authentication.k8s.io", ("v1",)),
     ("authorization.k8s.io", ("v1",)),
     ("autoscaling", ("v2", "v1")),
     ("batch", ("v1",)),
-    ("apps", ("v1",)),
+    ("certificates.k8s.io", ("v1",)),
     ("networking.k8s.io", ("v1",)),
     ("policy", ("v1",)),
     ("rbac.authorization.k8s.io", ("v1",)),

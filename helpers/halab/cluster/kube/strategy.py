@@ -60,7 +60,7 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, subresource: str | None = Non
     if subresource == "status":
         _status_only(kind, new, old)
         return
-    if kind.has_status:
+    if kind.has_status and subresource != "approval":
         _keep(new, old, "status")
     special = _UPDATE.get(kind)
     if special is not None:
@@ -341,6 +341,23 @@ def _definition_update(new: Obj, old: Obj, subresource: str | None) -> None:
         new["status"] = new["status"] | {"storedVersions": [*stored, *added]}
 
 
+def _request_update(new: Obj, old: Obj, subresource: str | None) -> None:
+    """A certificate signing request never changes but in its status: approvals and denials through ``approval``, the rest through ``status``."""
+    new["spec"] = old["spec"]
+    if subresource != "approval":
+        return
+    asked = (new.get("status") or {}).get("conditions") or []
+    before = (old.get("status") or {}).get("conditions") or []
+    decided = [condition for condition in asked if condition.get("type") in DECISIONS]
+    new["status"] = dict(old.get("status") or {})
+    conditions = [condition for condition in before if condition.get("type") not in DECISIONS] + decided
+    if conditions:
+        new["status"]["conditions"] = conditions
+
+
+DECISIONS = ("Approved", "Denied")
+"""The conditions of a certificate signing request that only its approval may set."""
+
 _CREATE: dict[Kind, Callable[[Obj], None]] = {
     k.PODS: _pod_create,
     k.NAMESPACES: _namespace_create,
@@ -356,5 +373,6 @@ _UPDATE: dict[Kind, Callable[[Obj, Obj, str | None], None]] = {
     k.SERVICES: _service_update,
     k.DAEMON_SETS: _daemon_set_update,
     k.SECRETS: _secret_update,
+    k.CERTIFICATE_SIGNING_REQUESTS: _request_update,
     k.CUSTOM_RESOURCE_DEFINITIONS: _definition_update,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from halab.cluster.apiserver.admission import (
     accounts,
+    certificates,
     defaults,
     limits,
     namespaces,
@@ -22,6 +23,7 @@ def mutate(attributes: Attributes) -> None:
     namespaces.admit(attributes)
     limits.mutate(attributes)
     accounts.mutate(attributes)
+    certificates.mutate(attributes)
     priorities.mutate(attributes)
     defaults.mutate(attributes)
     webhooks.mutate(attributes)
@@ -30,6 +32,7 @@ def mutate(attributes: Attributes) -> None:
 def validate(attributes: Attributes) -> None:
     """Raises ApiError to refuse. The quota comes last: it is charged only for what everything else accepts."""
     restriction.validate(attributes)
+    certificates.validate(attributes)
     limits.validate(attributes)
     pod_security.validate(attributes)
     priorities.validate(attributes)

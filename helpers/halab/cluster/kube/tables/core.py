@@ -14,6 +14,7 @@ from halab.cluster.kube.tables.columns import (
     Layout,
     age,
     at,
+    duration,
     meta,
     name_of,
     number,
@@ -159,6 +160,17 @@ def _api_service(obj: Obj, now: datetime) -> Cells:
     return [name_of(obj), f"{service['namespace']}/{service['name']}" if service else "Local", state, age(obj, now)]
 
 
+def _signing_request(obj: Obj, now: datetime) -> Cells:
+    spec, state = spec_of(obj), status_of(obj)
+    found = {condition.get("type") for condition in state.get("conditions") or ()}
+    words = ["Denied" if "Denied" in found else "Approved" if "Approved" in found else "Pending"]
+    words += ["Failed"] if "Failed" in found else []
+    words += ["Issued"] if state.get("certificate") else []
+    seconds = spec.get("expirationSeconds")
+    wanted = duration(seconds) if seconds is not None else NONE
+    return [name_of(obj), age(obj, now), spec.get("signerName") or NONE, spec.get("username", ""), wanted, ",".join(words)]
+
+
 UNSET_PARAM = "<unset>"
 _SUBJECTS = (wide("Users"), wide("Groups"), wide("ServiceAccounts"))
 _BINDING = Layout((NAME, text("Role"), AGE, *_SUBJECTS), _binding)
@@ -228,6 +240,9 @@ LAYOUTS = {
     ),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): Layout(
         (NAME, text("PolicyName"), text("ParamRef"), AGE), _admission_binding
+    ),
+    ("certificates.k8s.io", "CertificateSigningRequest"): Layout(
+        (NAME, AGE, text("SignerName"), text("Requestor"), text("RequestedDuration"), text("Condition")), _signing_request
     ),
     ("apiregistration.k8s.io", "APIService"): Layout((NAME, text("Service"), text("Available"), AGE), _api_service),
 }

@@ -16,6 +16,7 @@ from halab.cluster.kube.status import FieldError
 from halab.cluster.kube.types import Obj
 from halab.cluster.kube.validation import (
     admission,
+    certificates,
     core,
     definitions,
     jobs,
@@ -86,6 +87,7 @@ _CREATE: dict[Kind, Create] = {
     k.SELF_SUBJECT_ACCESS_REVIEWS: others.access_review,
     k.LOCAL_SUBJECT_ACCESS_REVIEWS: others.access_review,
     k.CUSTOM_RESOURCE_DEFINITIONS: definitions.definition,
+    k.CERTIFICATE_SIGNING_REQUESTS: certificates.request,
 }
 _UPDATE: dict[Kind, Update] = {
     k.CONFIG_MAPS: core.config_map_update,
@@ -118,6 +120,7 @@ _UPDATE: dict[Kind, Update] = {
     k.PRIORITY_CLASSES: others.priority_class_update,
     k.RUNTIME_CLASSES: others.runtime_class_update,
     k.CUSTOM_RESOURCE_DEFINITIONS: definitions.definition_update,
+    k.CERTIFICATE_SIGNING_REQUESTS: certificates.request_update,
 }
 _SUBRESOURCES: dict[tuple[Kind, str], Update] = {
     (k.PODS, "status"): pods.pod_status_update,
@@ -133,6 +136,8 @@ _SUBRESOURCES: dict[tuple[Kind, str], Update] = {
     (k.STATEFUL_SETS, "status"): workloads.status_update,
     (k.DAEMON_SETS, "status"): workloads.status_update,
     (k.JOBS, "status"): jobs.job_status_update,
+    (k.CERTIFICATE_SIGNING_REQUESTS, "approval"): certificates.request_update,
+    (k.CERTIFICATE_SIGNING_REQUESTS, "status"): certificates.request_update,
     (k.POD_DISRUPTION_BUDGETS, "status"): scaling.budget_status_update,
 }
 
