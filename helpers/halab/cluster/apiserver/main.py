@@ -82,7 +82,7 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
             port,
             config.certificate,
             config.key,
-            clients=config.ca_file,
+            client_ca=config.ca_file.read_text(),
             on_ready=ready,
             sock=shared_socket(first, port),
         )
