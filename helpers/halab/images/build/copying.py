@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tarfile
+import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -144,7 +146,7 @@ def collect(copy: Copy, source: Context | ViewSource, target: RootView, work: Pa
         )
     exclude = Ignore.parse("\n".join(copy.exclude))
     for _, path in selected:
-        found += _one(copy, path, source, target, exclude)
+        found += _one(copy, path, source, target, exclude, work)
     for name, content in copy.inline:
         found.append(layers.text(_place(copy.destination, name, target), content))
     for url in copy.sources:
@@ -178,13 +180,13 @@ def _place(destination: str, name: str, target: RootView) -> str:
     return target.resolve(destination)
 
 
-def _one(copy: Copy, path: str, source: Context | ViewSource, target: RootView, exclude: Ignore) -> list[Entry]:
+def _one(copy: Copy, path: str, source: Context | ViewSource, target: RootView, exclude: Ignore, work: Path) -> list[Entry]:
     items = list(source.tree(path))
     top = next((item for item in items if item.path == path), None)
     if top is not None and top.kind != "directory":
         name = path.rpartition("/")[2]
         if copy.add and top.source is not None and tarfile.is_tarfile(top.source):
-            return _extracted(top.source, target.resolve(copy.destination))
+            return _extracted(top.source, target.resolve(copy.destination), work)
         place = (
             f"{target.resolve(copy.destination)}/{path}".lstrip("/") if copy.parents else _place(copy.destination, name, target)
         )
@@ -199,8 +201,10 @@ def _one(copy: Copy, path: str, source: Context | ViewSource, target: RootView, 
     return found
 
 
-def _extracted(archive: Path, base: str) -> list[Entry]:
+def _extracted(archive: Path, base: str, work: Path) -> list[Entry]:
+    """The archive's members; the content of its files goes to ``work``, since it may be larger than the memory."""
     found = []
+    folder = Path(tempfile.mkdtemp(prefix="added-", dir=work))
     with tarfile.open(archive) as tar:
         for member in tar:
             name = os.path.normpath("/" + member.name).lstrip("/")
@@ -211,8 +215,11 @@ def _extracted(archive: Path, base: str) -> list[Entry]:
             elif member.issym():
                 found.append(Entry(place, "link", *common, member.linkname))
             elif member.isreg() or member.islnk():
-                stream = tar.extractfile(member)
-                found.append(Entry(place, "file", *common, data=stream.read() if stream else b""))
+                content = folder / str(len(found))
+                with content.open("wb") as out:
+                    if (stream := tar.extractfile(member)) is not None:
+                        shutil.copyfileobj(stream, out, 1 << 18)
+                found.append(Entry(place, "file", *common, source=content))
     return found
 
 
