@@ -235,3 +235,13 @@ def test_main_containers_of_a_pod_that_was_never_initialized_stay_as_they_are_wh
     assert [list(each["state"]) for each in status["initContainerStatuses"]] == [["terminated"], ["waiting"]]
     assert list(status["containerStatuses"][0]["state"]) == ["waiting"]
     assert status["phase"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "state"), [("Always", 1, "waiting"), ("Always", 0, "terminated"), ("Never", 1, "terminated")]
+)
+def test_a_sidecar_in_its_back_off_waits_only_where_kubelet_says_so(policy: str, code: int, state: str) -> None:
+    of = pod("main", init=({"name": "side", "restartPolicy": "Always"},), policy=policy)
+    record = recorded(of, main="running", side=code)
+    record.containers["side"].waiting = ("CrashLoopBackOff", "back-off")
+    assert list(pod_status(of, record, "127.1.0.1")["initContainerStatuses"][0]["state"]) == [state]

@@ -51,6 +51,18 @@ def _mounts(container: Obj) -> list[Obj]:
     return found
 
 
+def _may_wait(pod: Obj, record: Record) -> bool:
+    """Whether a container that does not run can be said to wait for its next start.
+
+    Kubelet judges sidecars by the pod's restart policy here, though it restarts them whatever that says; and no init container that ended
+    well is ever said to wait.
+    """
+    if record.role is Role.SIDECAR and record.exited and record.run is not None:
+        if record.run.exit_code == 0 or pod["spec"].get("restartPolicy", "Always") == "Never":
+            return False
+    return should_restart(pod, record)
+
+
 def container_status(pod: Obj, container: Obj, record: Record, *, has_init: bool) -> Obj:
     """One entry of containerStatuses."""
     status: Obj = {
@@ -66,12 +78,12 @@ def container_status(pod: Obj, container: Obj, record: Record, *, has_init: bool
     if run is not None:
         status["state"] = _state(run)
         # A container that has ended for good keeps one dead run: itself (kubelet removes the older one).
-        if record.last is not None and (run.state != "exited" or should_restart(pod, record)):
+        if record.last is not None and (run.state != "exited" or _may_wait(pod, record)):
             status["lastState"] = _terminated(record.last)
         status["restartCount"] = run.attempt
         status["image"], status["imageID"] = run.image, run.image_id
         status["containerID"] = run.id
-    if record.waiting is not None and not record.running and should_restart(pod, record):
+    if record.waiting is not None and not record.running and _may_wait(pod, record):
         # A container that could not be started (again) waits; what it last did moves to lastState.
         if run is not None and run.state == "exited":
             status["lastState"] = _terminated(run)
