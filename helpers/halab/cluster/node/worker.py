@@ -164,6 +164,8 @@ class PodWorker:
             "startTime": self.record.start_time,
             "conditions": [],
         }
+        if generation := self.pod["metadata"].get("generation"):
+            status["observedGeneration"] = int(generation)
         if not self.removed:
             self.publisher.put(status)
         return status
