@@ -268,3 +268,27 @@ def test_an_outcome_without_a_write_is_that_of_the_newest_state(store: Store, pa
 
     assert store.transact(work) == {"n": "7"}
     other.close()
+
+
+async def test_a_few_large_objects_are_checkpointed_as_many_small_ones_are(store: Store, path: Path) -> None:
+    def work(tx: Transaction) -> None:
+        tx.put("configmaps", "default", "big", {"metadata": {"name": "big"}, "data": {"v": "x" * 1_000_000}})
+
+    for _ in range(6):
+        store.transact(work)
+    assert store._checkpointing is not None
+    await store._checkpointing
+    assert path.stat().st_size > 1_000_000, "the database has them, so the journal need not grow"
+
+
+def test_a_checkpoint_that_fails_at_the_start_costs_nothing(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "a", 1)
+
+    def full(_path: Path) -> bool:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sql, "checkpoint", full)
+    again = Store(path, describe)
+    assert names(again) == ["a"]
+    assert journal.found(path), "what the database file has not is still in a journal"
+    again.close()

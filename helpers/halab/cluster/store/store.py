@@ -32,6 +32,7 @@ log = logging.getLogger("halab.store")
 HISTORY_SECONDS = 300.0  # how far back watches, continue tokens and exact lists reach (etcd's compaction in Kubernetes)
 MARK_SECONDS = 5.0  # history is cut in steps of this length, so that one cut is short
 CHECKPOINT_ROWS = 500  # revisions between two checkpoints of the write-ahead log
+CHECKPOINT_BYTES = 4 << 20  # or so much of objects: the log and the journal beside it stay small on a small disk
 RETRIES = 20  # how often a transaction is run again because another server was faster
 
 
@@ -99,6 +100,7 @@ class Store:
         self._collections: dict[str, Collection] = {}
         self._marks: deque[tuple[float, int]] = deque()  # (monotonic time, revision): what to compact when
         self._since_checkpoint = 0
+        self._bytes_since_checkpoint = 0
         self._checkpointing: asyncio.Future[bool] | None = None
         self._recover()
         self._log_version = self.log.version()
@@ -189,7 +191,7 @@ class Store:
                 for row in transaction.rows:
                     self._apply(row, transaction)
                 self.wake_peers()
-                self._maintain(len(transaction.rows))
+                self._maintain(transaction.rows)
                 return result
             self.catch_up()
         raise Contended
@@ -220,10 +222,14 @@ class Store:
             log.warning("%s: %d revisions were lost from the database and are restored from the journal", self.path, len(rows))
             self.log.append(self.log.last(), rows)
         self.journal = journal.Journal(self.path)
-        if sql.checkpoint(self.path):
-            for path in journals:
-                if path != self.journal.path and journal.is_orphan(path):
-                    path.unlink(missing_ok=True)
+        try:
+            whole = sql.checkpoint(self.path)
+        except sqlite3.Error as error:  # a disk that is still full: what is acknowledged can be read, the rest waits for room
+            log.warning("%s: the write-ahead log stays as it is: %s", self.path, error)
+            whole = False
+        for path in journals if whole else ():
+            if path != self.journal.path and journal.is_orphan(path):
+                path.unlink(missing_ok=True)
         for row in self.log.current():
             _, resource, namespace, name, _, _, value = row
             entry = Entry(namespace, name, row[0], value, *self.describe(resource, orjson.loads(value)))
@@ -235,9 +241,11 @@ class Store:
             collection.changed = self.revision  # deletions may have come after the last object that is left
         self.compacted = self.log.compacted()
 
-    def _maintain(self, rows: int) -> None:
+    def _maintain(self, rows: list[sql.Row]) -> None:
         now = time.monotonic()
-        self._since_checkpoint += rows
+        self._since_checkpoint += len(rows)
+        for row in rows:
+            self._bytes_since_checkpoint += len(row[6])
         try:
             if not self._marks or now - self._marks[-1][0] > MARK_SECONDS:
                 self._marks.append((now, self.revision))
@@ -246,7 +254,7 @@ class Store:
                     mark = self._marks.popleft()[1]
                 if mark:
                     self.compact(mark)
-            if self._since_checkpoint >= CHECKPOINT_ROWS:
+            if self._since_checkpoint >= CHECKPOINT_ROWS or self._bytes_since_checkpoint >= CHECKPOINT_BYTES:
                 self.checkpoint()
         except (sqlite3.Error, OSError) as error:  # a full disk: what was acknowledged is written, the rest can wait
             log.warning("%s: upkeep is put off: %s", self.path, error)
@@ -259,7 +267,7 @@ class Store:
         """Move the write-ahead log into the database file, in a thread; then the old journals are not needed any more."""
         if self._checkpointing is not None and not self._checkpointing.done():
             return
-        self._since_checkpoint = 0
+        self._since_checkpoint = self._bytes_since_checkpoint = 0
         old = self.journal.rotate()
 
         def done(future: asyncio.Future[bool]) -> None:
