@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -213,6 +214,16 @@ def test_back_off_doubles_to_five_minutes_and_is_forgotten_after_ten_quiet_ones(
     assert backoff.remaining("k", now + 601, now + 601) == 0
     backoff.next("k", now + 601, now + 601)
     assert backoff.delay("k") == 10
+
+
+@pytest.mark.parametrize("jump", [86400.0, -86400.0])
+def test_a_clock_that_jumps_changes_nothing_about_a_wait_that_has_begun(monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    backoff, real = Backoff(), time.time
+    failed = real()
+    backoff.next("k", failed)
+    assert 9 < backoff.remaining("k", failed) <= 10
+    monkeypatch.setattr(time, "time", lambda: real() + jump)
+    assert 9 < backoff.remaining("k", failed) <= 10
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s"), (3600, "1h0m0s")])

@@ -103,7 +103,8 @@ class Prober:
         assert run is not None
         if kind != "startup":
             await self._started.wait()
-        await asyncio.sleep(max(0.0, run.started + probe.get("initialDelaySeconds", 0) - time.time()))
+        initial = float(probe.get("initialDelaySeconds", 0))
+        await asyncio.sleep(min(initial, max(0.0, run.started + initial - time.time())))  # the clock may have been set back
         tally = Tally(probe.get("successThreshold", 1), probe.get("failureThreshold", 3))
         period = float(probe.get("periodSeconds", 10))
         due = time.monotonic()

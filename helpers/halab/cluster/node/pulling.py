@@ -86,7 +86,7 @@ class Puller:
             event("Normal", "Pulled", f'Container image "{name}" already present on machine')
             return found
         now = time.time()
-        remaining = self.backoff.remaining(key, self.backoff.updated(key), now)
+        remaining = self.backoff.remaining(key, self.backoff.updated(key))
         if found is None and remaining > 0:
             event("Normal", "BackOff", f'Back-off pulling image "{name}"')
             message = f'Back-off pulling image "{name}"'
