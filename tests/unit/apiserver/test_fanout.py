@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from halab.cluster.apiserver import fanout
-from halab.cluster.apiserver.fanout import Channel
+from halab.cluster.apiserver.fanout import Channel, Unread
 from halab.cluster.store.cache import Entry, Event
 
 
@@ -17,12 +17,16 @@ class Listener:
     def __init__(self) -> None:
         self.seen: list[int] = []
         self.dropped = False
+        self.waiting = 0
 
     def deliver(self, one: Event) -> None:
         self.seen.append(one.revision)
 
     def drop(self) -> None:
         self.dropped = True
+
+    def unread(self) -> int:
+        return self.waiting
 
 
 class Broken(Listener):
@@ -80,3 +84,32 @@ async def test_a_watch_that_fails_is_dropped_and_hurts_nobody() -> None:
     channel.streams = {broken: None, listeners[0]: None}
     channel.publish(event(1))
     assert broken.dropped and listeners[0].seen == [1]
+
+
+def test_of_readers_that_are_behind_the_furthest_goes_first_when_all_together_are_too_many() -> None:
+    unread = Unread(limit=100)
+    slow, slower, slowest = Listener(), Listener(), Listener()
+    for one, size in ((slow, 20), (slower, 30), (slowest, 60)):
+        one.waiting = size
+        unread.note(one, size)
+    assert (slow.dropped, slower.dropped, slowest.dropped) == (False, False, True)
+    assert unread.total == 50
+
+
+def test_who_has_read_meanwhile_is_not_held_to_what_it_was_behind() -> None:
+    unread = Unread(limit=100)
+    slow, other = Listener(), Listener()
+    slow.waiting = 90
+    unread.note(slow, 90)
+    slow.waiting = 0
+    other.waiting = 40
+    unread.note(other, 40)
+    assert not slow.dropped and not other.dropped and unread.total == 40
+
+
+def test_a_watch_that_ends_is_forgotten() -> None:
+    unread = Unread(limit=100)
+    gone = Listener()
+    unread.note(gone, 90)
+    unread.note(gone, 0)
+    assert unread.total == 0

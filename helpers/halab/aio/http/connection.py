@@ -315,6 +315,10 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
         return Upgraded(head, reader, asyncio.StreamWriter(self.transport, protocol, reader, loop))
 
+    def _goes_on(self) -> bool:
+        """Whether the answer is one that its application watches over itself."""
+        return self.current is not None and self.current.detached
+
     def sweep(self, now: float) -> None:
         """Drop a connection that has been silent for too long in its state."""
         age = now - self.since
@@ -324,5 +328,6 @@ class Connection(asyncio.Protocol):
             (self.state == "idle" and age > IDLE_SECONDS)
             or (self.state == "head" and age > HEADER_SECONDS)
             or (self.state == "stalled" and age > STALLED_SECONDS)
+            or (self.state == "busy" and self.writable is not None and not self._goes_on() and age > STALLED_SECONDS)
         ):
             self.transport.abort()

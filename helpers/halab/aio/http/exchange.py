@@ -177,6 +177,10 @@ class Exchange:
         transport.write(head + b"%x\r\n%b\r\n" % (len(body), body) if body else head)
         return transport.get_write_buffer_size()
 
+    def unread(self) -> int:
+        """How many bytes wait to be read by the client."""
+        return 0 if self.disconnected else self.connection.transport.get_write_buffer_size()
+
     def end(self) -> None:
         """End a detached answer; the connection goes on with the next request."""
         self.on_gone = None

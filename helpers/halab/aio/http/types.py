@@ -19,7 +19,7 @@ SMALL_BODY = 64 * 1024  # a body up to this size is waited for: the application 
 HANDSHAKE_SECONDS = 30.0
 HEADER_SECONDS = 60.0  # from the first byte of a request to its last header (and the end of a small body)
 IDLE_SECONDS = 300.0  # longer than clients keep connections in their pools (Go: 90)
-STALLED_SECONDS = 60.0  # a complete answer that the client does not read
+STALLED_SECONDS = 60.0  # an answer of which the client reads nothing
 LINGER_SECONDS = 2.0  # how long a refused body is drained, so that the client can read why
 SWEEP_SECONDS = 15.0
 

@@ -20,6 +20,7 @@ log = logging.getLogger("halab.apiserver")
 
 AT_ONCE = 64  # watches that are told before other work gets a turn: some 2 ms
 MAX_PENDING = 50  # events that may wait; each holds a list of its watches
+MAX_UNREAD = 64 << 20  # bytes that all watches together may leave unread
 
 
 class Stream(Protocol):
@@ -28,6 +29,39 @@ class Stream(Protocol):
     def deliver(self, event: Event) -> None: ...
 
     def drop(self) -> None: ...
+
+    def unread(self) -> int:
+        """Bytes that wait for its client to read."""
+        ...
+
+
+class Unread:
+    """What watches' clients have not read yet, and a bound on all of it: a hundred clients that each stay within their own limit could
+    still take all memory. The one that is furthest behind goes first."""
+
+    def __init__(self, limit: int = MAX_UNREAD) -> None:
+        self.limit = limit
+        self.total = 0
+        self._sizes: dict[Stream, int] = {}
+
+    def note(self, stream: Stream, size: int) -> None:
+        """``size`` bytes wait for this stream's client now."""
+        before = self._sizes.pop(stream, 0)
+        if size:
+            self._sizes[stream] = size
+        self.total += size - before
+        if self.total > self.limit:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        for stream in list(self._sizes):  # they may have read since they were last told of something
+            self.total -= self._sizes[stream]
+            self._sizes[stream] = size = stream.unread()
+            self.total += size
+        while self.total > self.limit:
+            worst = max(self._sizes, key=self._sizes.__getitem__)
+            self.total -= self._sizes.pop(worst)
+            worst.drop()
 
 
 class Channel:
@@ -76,6 +110,7 @@ class Fanout:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.unread = Unread()
         self._channels: dict[tuple[str, str], tuple[Channel, object]] = {}
 
     def join(self, resource: str, namespace: str, stream: Stream) -> None:

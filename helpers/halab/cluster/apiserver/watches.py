@@ -58,6 +58,7 @@ class Watch:
 
     __slots__ = (
         "answer",
+        "behind",
         "context",
         "deadline",
         "ended",
@@ -81,6 +82,7 @@ class Watch:
         self.answer: Exchange = request.scope["extensions"]["halab.answer"]
         self.queue: deque[Event] | None = deque()  # None once live
         self.ended = False
+        self.behind = False  # something waits for the client to read it
         self.timer: asyncio.TimerHandle | None = None
         self.deadline = self.mark_at = 0.0  # on the loop's clock
         self.sent = 0  # the revision that the client has seen
@@ -101,6 +103,12 @@ class Watch:
             waiting = self.answer.push(chunk)
             if waiting < 0 or waiting > MAX_BUFFER:
                 self.drop()
+            elif waiting or self.behind:
+                self.behind = waiting > 0
+                self.context.fanout.unread.note(self, waiting)
+
+    def unread(self) -> int:
+        return self.answer.unread()
 
     def drop(self) -> None:
         """The client does not read: nothing more is kept for it."""
@@ -205,6 +213,9 @@ class Watch:
             return
         self.ended = True
         self.context.fanout.leave(self.kind.storage, self.selection.namespace, self)
+        if self.behind:
+            self.behind = False
+            self.context.fanout.unread.note(self, 0)
         if self.timer is not None:
             self.timer.cancel()
         if self.request.detached:
