@@ -209,3 +209,45 @@ async def test_after_the_agents_restart_its_pods_run_again(space: Space) -> None
     assert (ended["exitCode"], ended["reason"]) == (255, "Unknown")
     assert await space.log() == "up\n"
     assert await space.log(previous="true") == "up\n"
+
+
+async def test_a_program_that_hears_no_signal_is_given_its_grace_unless_a_controller_waits_for_it(space: Space) -> None:
+    deaf = {"command": ["sleep", "600"]}
+    owner = await space.client.create(
+        CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}}, space.name
+    )
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"], "controller": True}
+    await space.create("bare", container=deaf, terminationGracePeriodSeconds=600)
+    await space.create("owned", container=deaf, meta={"ownerReferences": [reference]}, terminationGracePeriodSeconds=600)
+    for name in ("bare", "owned"):
+        await space.ready(name)
+        await space.client.delete(PODS, name, space.name)
+    await space.gone("owned")
+    await space.told("Killing", "Stopping container main", "bare")
+    assert "running" in container_status(await space.client.get(PODS, "bare", space.name))["state"]
+    await space.client.delete(PODS, "bare", space.name, grace_period_seconds=0)
+
+
+async def test_resources_change_in_place_or_by_a_restart_as_the_policy_says(space: Space) -> None:
+    def resources(memory: str) -> dict[str, dict[str, str]]:
+        return {"requests": {"cpu": "10m", "memory": memory}, "limits": {"cpu": "100m", "memory": memory}}
+
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    await space.create(container={"resources": resources("32Mi"), "resizePolicy": policy})
+    await space.ready()
+
+    async def resize(wanted: dict[str, dict[str, str]]) -> None:
+        patch = {"spec": {"containers": [{"name": "main", "resources": wanted}]}}
+        await space.client.patch(PODS, "p", space.name, patch, type="strategic", subresource="resize")
+
+    await resize({"requests": {"cpu": "20m"}})
+    pod = await space.until(lambda found: container_status(found)["resources"]["requests"]["cpu"] == "20m")
+    assert container_status(pod)["restartCount"] == 0
+    await resize(resources("48Mi"))
+    pod = await space.until(lambda found: container_status(found)["restartCount"] == 1)
+    assert container_status(pod)["resources"]["limits"]["memory"] == "48Mi"
+    await space.told("Killing", "Container main resize requires restart")
+    await resize({"requests": {"cpu": "900"}, "limits": {"cpu": "900"}})
+    await space.until(lambda found: condition(found, "PodResizePending") == "True")
+    await resize(resources("48Mi"))
+    await space.until(lambda found: condition(found, "PodResizePending") == "")
