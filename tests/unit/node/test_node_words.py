@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from halab.cluster.node.environment import build
 from halab.cluster.node.hosts import hostname_of, hostname_problem, hosts_file
 from halab.cluster.node.projection import Context, VolumeError, files_of
 from halab.cluster.node.pulling import format_problem
+from halab.cluster.node.volumes import Volumes
 
 TARGET = Target("127.1.1.2", 0)
 POD: dict[str, Any] = {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {"containers": [{"name": "main"}]}}
@@ -107,3 +109,19 @@ def test_every_key_becomes_a_variable() -> None:
     container = {"name": "main", "envFrom": [{"prefix": "x y-", "configMapRef": {"name": "there"}}]}
     found = asyncio.run(build(POD, container, Nothing(), [], address="", host_address="", allocatable={}))
     assert found == {"x y-1a": "x"}
+
+
+def test_a_variable_may_tell_another_containers_limit_of_what_a_path_needs_there_must_be_one(tmp_path: Path) -> None:
+    other = {"name": "other", "resources": {"limits": {"cpu": "2"}}}
+    source = {"resourceFieldRef": {"containerName": "other", "resource": "limits.cpu"}}
+    container = {"name": "main", "env": [{"name": "CPUS", "valueFrom": source}]}
+    of = POD | {"spec": {"containers": [container, other]}}
+    found = asyncio.run(build(of, container, Nothing(), [], address="", host_address="", allocatable={}))
+    assert found == {"CPUS": "2"}
+    volumes = Volumes(of | {"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}, tmp_path, cast(Any, None), Nothing())
+    volumes.paths["v"] = tmp_path
+    mount = {"name": "v", "mountPath": "/v", "subPathExpr": "$(CPUS)/$(NOPE)"}
+    with pytest.raises(VolumeError, match='missing value for "NOPE"'):
+        volumes.mounts({"volumeMounts": [mount]}, found)
+    mount["subPathExpr"] = "$(CPUS)"
+    assert volumes.mounts({"volumeMounts": [mount]}, found)[0].source == tmp_path / "2"

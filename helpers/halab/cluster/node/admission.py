@@ -54,7 +54,8 @@ def requests(pod: Obj) -> dict[str, Decimal]:
                 peak = max(peak, beside + of(init, name))
         total = beside + sum((of(container, name) for container in spec["containers"]), Decimal(0))
         overhead = (spec.get("overhead") or {}).get(name)
-        found[name] = max(total, peak) + (parse(overhead) if overhead else Decimal(0))
+        whole = ((spec.get("resources") or {}).get("requests") or {}).get(name) if name != "ephemeral-storage" else None
+        found[name] = (parse(whole) if whole else max(total, peak)) + (parse(overhead) if overhead else Decimal(0))
     return found
 
 

@@ -10,6 +10,7 @@ from halab.cluster.kube.types import Obj
 
 from .expansion import expand
 from .fields import field_value, resource_value
+from .records import specs_of
 
 
 class ConfigError(Exception):
@@ -128,7 +129,8 @@ async def _from_value(
         if reference := source.get("fieldRef"):
             return field_value(pod, reference["fieldPath"], address=address, host_address=host_address)
         if reference := source.get("resourceFieldRef"):
-            return resource_value(container, reference["resource"], str(reference.get("divisor", "")), allocatable)
+            asked = specs_of(pod).get(reference.get("containerName", ""), container)
+            return resource_value(asked, reference["resource"], str(reference.get("divisor", "")), allocatable)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if reference := source.get("configMapKeyRef"):

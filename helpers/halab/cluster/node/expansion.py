@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """``$(NAME)`` becomes its value, or stays as written when there is none; ``$$`` becomes ``$``; all else stays."""
+def expand(text: str, values: Mapping[str, str], *, strict: bool = False) -> str:
+    """``$(NAME)`` becomes its value, or stays as written when there is none; ``$$`` becomes ``$``; all else stays.
+
+    ``strict``: a name without a value raises KeyError.
+    """
     if "$" not in text:
         return text
     out: list[str] = []
@@ -23,7 +26,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
             at += 2
         elif following == "(" and (end := text.find(")", at + 2)) >= 0:
             name = text[at + 2 : end]
-            out.append(values.get(name, text[at : end + 1]))
+            out.append(values[name] if strict else values.get(name, text[at : end + 1]))
             at = end + 1
         else:
             out.append("$" + following)

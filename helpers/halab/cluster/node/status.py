@@ -57,9 +57,9 @@ def _may_wait(pod: Obj, record: Record) -> bool:
     Kubelet judges sidecars by the pod's restart policy here, though it restarts them whatever that says; and no init container that ended
     well is ever said to wait.
     """
-    if record.role is Role.SIDECAR and record.exited and record.run is not None:
-        if record.run.exit_code == 0 or pod["spec"].get("restartPolicy", "Always") == "Never":
-            return False
+    ended = record.run if record.role is Role.SIDECAR and record.exited else None
+    if ended is not None and (ended.exit_code == 0 or pod["spec"].get("restartPolicy", "Always") == "Never"):
+        return False
     return should_restart(pod, record)
 
 

@@ -129,7 +129,10 @@ class Volumes:
             if mount["name"] not in self.paths:
                 raise VolumeError(f'volume "{mount["name"]}" is not set up')
             path = self.paths[mount["name"]]
-            sub = mount.get("subPath", "") or expand(mount.get("subPathExpr", ""), variables)
+            try:
+                sub = mount.get("subPath", "") or expand(mount.get("subPathExpr", ""), variables, strict=True)
+            except KeyError as error:
+                raise VolumeError(f'missing value for "{error.args[0]}"') from error
             if sub:
                 path = self._sub_path(path, sub)
             volume = next(item for item in self.pod["spec"]["volumes"] if item["name"] == mount["name"])
