@@ -9,9 +9,11 @@ import pytest
 
 from halab.cluster.supervisor.snapshot.header import Header, Unfit
 from halab.cluster.supervisor.snapshot.relocate import relocation
+from halab.settings import Addresses, BridgeAddresses
 
 OLD = "/home/ann/.local/state/halab/clusters/default"
-MOVE = relocation(23, OLD, 145, Path("/srv/übung/clusters/default"))
+NEW = Path("/srv/übung/clusters/default")
+MOVE = relocation(Addresses(23), OLD, Addresses(145), NEW)
 
 
 def moved(value: object) -> object:
@@ -50,10 +52,23 @@ def test_paths_below_the_clusters_directory_move_and_others_stay() -> None:
 
 def test_in_its_own_place_nothing_changes() -> None:
     value = orjson.dumps({"a": "127.23.0.1", "b": f"{OLD}/volumes/x"})
-    assert relocation(23, OLD, 23, Path(OLD))(value) == value
+    assert relocation(Addresses(23), OLD, Addresses(23), Path(OLD))(value) == value
 
 
-HEADER = Header("default", 23, OLD, ("node-1",), (), 7, "2026-01-01T00:00:00Z", "1.0", {"pods": 1}, ("web:1",))
+@pytest.mark.parametrize(
+    "old, new, text, expected",
+    [
+        (BridgeAddresses(23), BridgeAddresses(145), "10.23.1.2 127.23.0.10 10.2.3.4", "10.145.1.2 127.145.0.10 10.2.3.4"),
+        (BridgeAddresses(23), Addresses(145), "10.23.0.1:6443 127.23.0.10", "127.145.0.1:6443 127.145.0.10"),
+        (Addresses(23), BridgeAddresses(145), "127.23.0.1:6443 127.23.128.10", "10.145.0.1:6443 10.145.128.10"),
+        (BridgeAddresses(23), BridgeAddresses(23), "10.23.1.2 127.23.0.10", "10.23.1.2 127.23.0.10"),
+    ],
+)
+def test_containers_become_processes_and_back(old: Addresses, new: Addresses, text: str, expected: str) -> None:
+    assert orjson.loads(relocation(old, OLD, new, NEW)(orjson.dumps({"a": text}))) == {"a": expected}
+
+
+HEADER = Header("default", 23, "process", OLD, ("node-1",), (), 7, "2026-01-01T00:00:00Z", "1.0", {"pods": 1}, ("web:1",))
 
 
 def test_a_header_is_read_as_it_was_written() -> None:

@@ -19,10 +19,11 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """``number`` and ``directory`` are where the cluster lived: both are written in its objects. ``created`` is RFC 3339."""
+    """``number``, ``runtime`` and ``directory`` say where the cluster lived: its objects name addresses and paths. ``created`` is RFC 3339."""
 
     name: str
     number: int
+    runtime: str
     directory: str
     nodes: tuple[str, ...]
     absent: tuple[str, ...]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from halab.aio import processes
 from halab.cluster.apiserver import backup
-from halab.cluster.supervisor import control, layout
+from halab.cluster.supervisor import control, engine, layout
 from halab.cluster.supervisor.addresses import claim_new
 from halab.cluster.supervisor.credentials import new_tokens
 from halab.cluster.supervisor.files import disk_error, exchange, private_directory, try_lock, write_private
@@ -28,7 +28,7 @@ from halab.errors import ClusterError, MachineError, UsageError
 from halab.images import archive
 from halab.images.store import ImageStore
 from halab.sandbox import remove_tree
-from halab.settings import ClusterConfig, halab_home
+from halab.settings import PROCESS, ClusterConfig, addresses_of, halab_home
 
 Report = Callable[[str], None]
 STAGING = ".restore-"
@@ -225,7 +225,8 @@ def _make(name: str, header: Header, staging: Path, directory: Path, home: Path,
             if (directory / folder).exists():
                 shutil.copytree(directory / folder, staging / folder)
     else:
-        claim = claim_new(directory)
+        runtime, socket = _runtime(header)
+        claim = claim_new(directory, runtime)
         with closing(claim.socket):
             config = ClusterConfig(
                 name=name,
@@ -235,9 +236,11 @@ def _make(name: str, header: Header, staging: Path, directory: Path, home: Path,
                 nodes=header.nodes,
                 port_shift=claim.port_shift,
                 tokens=new_tokens(),
+                runtime=runtime,
+                engine=socket,
             )
     report("fitting its objects to this place")
-    change = relocation(header.number, header.directory, config.number, directory)
+    change = relocation(addresses_of(header.number, header.runtime), header.directory, config.addresses, directory)
     revision = backup.restore(staging / STATE, change, directory / STATE)
     if header.absent:
         write_private(staging / layout.ABSENT, json.dumps(header.absent))
@@ -249,6 +252,14 @@ def _make(name: str, header: Header, staging: Path, directory: Path, home: Path,
     write_config(here, report)
     write_private(staging / layout.CONFIG, config.dump())
     return config, revision
+
+
+def _runtime(header: Header) -> tuple[str, str]:
+    """What a new cluster's pods are, with the engine's socket: what they were, or processes where no engine answers."""
+    try:
+        return header.runtime, engine.socket_for(header.runtime)
+    except MachineError:
+        return PROCESS, ""
 
 
 def _swap(staging: Path, directory: Path) -> bool:

@@ -41,7 +41,8 @@ class Saved:
 
 
 def save(name: str, file: Path, *, replace: bool = False, report: Report = lambda _text: None) -> Saved:
-    """Save cluster ``name`` to ``file`` (0600). While the volumes are copied its pods stand still; the API goes on.
+    """Save cluster ``name`` to ``file`` (0600). While the volumes are copied its pods stand still (containers of a Docker engine
+    go on: their files are copied as they come); the API goes on.
 
     Raises HalabError: no such cluster, ``file`` is there already (unless ``replace``), a full disk. Then nothing new is left behind.
     """
@@ -124,6 +125,7 @@ def _header(config: ClusterConfig, contents: backup.Contents, images: tuple[str,
     return Header(
         name=config.name,
         number=config.number,
+        runtime=config.runtime,
         directory=str(config.directory),
         nodes=config.nodes,
         absent=tuple(sorted(layout.absent_nodes(config.directory))),
