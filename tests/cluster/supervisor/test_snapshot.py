@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from halab.cluster.client.client import Client
-from halab.cluster.kube.kinds import CONFIG_MAPS, DEPLOYMENTS, Kind
+from halab.cluster.kube.kinds import CONFIG_MAPS, DEPLOYMENTS, PERSISTENT_VOLUME_CLAIMS, PODS, Kind
 from halab.cluster.supervisor import api, layout, manage, snapshot
 from halab.cluster.supervisor.files import try_lock
 from halab.errors import ClusterError, MachineError, UsageError
@@ -267,3 +268,36 @@ def test_a_stopped_cluster_is_saved_too(saved: tuple[ClusterConfig, Path]) -> No
     put(config, "later", "x")
     manage.down()
     assert snapshot.save("default", file, replace=True).header.objects["configmaps"] == 2
+
+
+def test_the_pods_of_a_snapshot_find_their_volumes_again(halab_home: Path, tmp_path: Path) -> None:
+    """With everything that belongs to a cluster: a pod counts up in a volume; after the restore another one goes on from the snapshot's number."""
+    config = config_of(manage.up(nodes=1, without=("dataplane",)))
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    create(config, PERSISTENT_VOLUME_CLAIMS, {"metadata": {"name": "data", "namespace": "default"}, "spec": claim})
+    script = "n=$(cat /data/n || echo 0); while true; do n=$((n+1)); echo $n > /data/.n && mv /data/.n /data/n; sleep 0.02; done"
+    container = {
+        "name": "c",
+        "image": "busybox",
+        "command": ["sh", "-c", script],
+        "volumeMounts": [{"name": "v", "mountPath": "/data"}],
+    }
+    spec = {"containers": [container], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
+    create(config, PODS, {"metadata": {"name": "counter", "namespace": "default"}, "spec": spec})
+
+    def counted(least: int) -> int:
+        while True:
+            for path in (config.directory / "volumes").glob("*/n"):
+                if (number := int(path.read_text())) >= least:
+                    return number
+            time.sleep(0.02)  # another process' file
+
+    before = counted(5)
+    snapshot.save("default", tmp_path / "s")
+    after = counted(before + 20)  # it goes on: nothing is left standing still
+    manage.down()
+    snapshot.restore("default", tmp_path / "s")
+    restored = counted(0)
+    assert before <= restored <= after
+    manage.up()
+    assert counted(restored + 5) > restored
