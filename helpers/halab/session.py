@@ -222,6 +222,10 @@ class LabSession:
         if not quiet:
             print(f"lab {self.definition.slug} is as at the beginning" + (f"; your files are in {saved}" if saved else ""))
 
+    def doomed(self) -> list[str]:
+        """What ``reset`` would remove from the namespace now, as ``kind/name``; nothing is touched."""
+        return stage.doomed(self.scene)
+
     def solve(self) -> None:
         """Play the lab's solution."""
         stage.solve(self.definition, self.scene)
@@ -231,11 +235,14 @@ class LabSession:
     def fault(self, name: str, target: str = "", *, duration: float | None = None, **options: Any) -> Handle:
         """Inject a failure of the catalogue (``halab fault list``): ``lab.fault("container-killed", "deployment/web")``.
 
-        It heals at the end of a ``with`` block, by ``.heal()``, after ``duration`` seconds, or when this kernel ends.
+        It heals at the end of a ``with`` block, by ``.heal()``, after ``duration`` seconds, or when this kernel ends. On a cluster that others
+        use too, what will be hit is printed first.
         """
         from halab.faults import api
 
-        return api.inject(self.backend, name, target, namespace=self.namespace, duration=duration, **options)
+        if shared := self.backend.controls().shared:
+            print(f"hits: {'; '.join(self.preview_fault(name, target, **options).hits)}")
+        return api.inject(self.backend, name, target, namespace=self.namespace, duration=duration, confirmed=shared, **options)
 
     def preview_fault(self, name: str, target: str = "", **options: Any) -> Preview:
         """What ``fault`` with the same arguments would hit; nothing is touched."""

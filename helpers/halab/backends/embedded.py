@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from halab.backends import provided
+from halab.backends import features, provided
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.backends.embedded_controls import EmbeddedControls
@@ -38,10 +38,11 @@ class Embedded:
 
     def features(self) -> frozenset[str]:
         config = self._config()
+        found = {features.OWN, features.REGISTRIES, features.POD_SECURITY, features.METRICS}
         if "dataplane" in config.without:
-            return frozenset()
-        found = {"ingress", "gateway", "mesh"}
-        return frozenset(found if config.runtime == DOCKER else found | {"networkpolicy"})
+            return frozenset(found)
+        found |= {features.INGRESS, features.GATEWAY, features.MESH}
+        return frozenset(found if config.runtime == DOCKER else found | {features.POLICY})
 
     def _config(self) -> ClusterConfig:
         if self._known is None:

@@ -31,6 +31,7 @@ from halab.images import api
 from halab.images.types import Engine
 
 OWNER = "halab.io/owner"
+LABEL_NAMESPACE = ("patch", "", "namespaces")
 LOADERS = {  # of well-known local clusters, by their contexts' names; {archive} and {name} are filled in
     r"kind-(?P<name>.+)": "kind load image-archive {archive} --name {name}",
     r"k3d-(?P<name>.+)": "k3d image import {archive} --cluster {name}",
@@ -39,7 +40,8 @@ LOADERS = {  # of well-known local clusters, by their contexts' names; {archive}
 
 
 class Existing(Remote):
-    """``options``: kubeconfig, context, namespace, ingress (HOST:PORT[:TLSPORT]), load (a command with {archive}), gateway (install ours)."""
+    """``options``: kubeconfig, context, namespace, ingress (HOST:PORT[:TLSPORT]), load (a command with {archive}), gateway (install ours),
+    has (features that cannot be found out from outside)."""
 
     all_namespaces = False
 
@@ -54,10 +56,10 @@ class Existing(Remote):
 
     def up(self, report: Report) -> Summary:
         private_directory(self.folder)
-        self._read_kubeconfig(report)
-        self._reach()
         if "namespace" not in self.choice.options:
             self.choice = replace(self.choice, options=self.choice.options | {"namespace": default_namespace()})
+        self._read_kubeconfig(report)
+        self._reach()
         self._own_namespace(report)
         choice.write(self.name, self.choice)
         missing = rights.lacking(self.api(), self.namespace(""))
@@ -84,6 +86,7 @@ class Existing(Remote):
                 return
             raise
         kubeconfig.access_of(document)  # refuses here what could not be used later
+        document["contexts"][0]["context"]["namespace"] = self.namespace("")  # where kubectl is to look, too
         text = yaml.safe_dump(document, sort_keys=False)
         if not copy.exists() or copy.read_text() != text:
             report("reading the kubeconfig")
@@ -168,13 +171,15 @@ class Existing(Remote):
         return Summary(self.name, choice.EXISTING, "running" if ready else "degraded", len(ready))
 
     def features(self) -> frozenset[str]:
-        found = set()
+        found = set(self.choice.options.get("has", ()))
         if self.choice.options.get("ingress") or self.choice.made.get("gateway"):
             found.add("ingress")
         if "ingress" in found and gateway.serves(self.api(), "gateway.networking.k8s.io"):
             found.add("gateway")
         if gateway.serves(self.api(), "metrics.k8s.io"):
             found.add("metrics")
+        if not rights.denied(self.api(), self.namespace(""), LABEL_NAMESPACE):
+            found.add("pod-security")
         return frozenset(found)
 
     def images(self) -> Engine:

@@ -16,6 +16,7 @@ from halab.backends import choice, gateway, kind_config, kind_run, preflight, pr
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
+from halab.backends.features import OWN, POD_SECURITY
 from halab.backends.kind_controls import KindControls
 from halab.backends.remote import Remote
 from halab.cluster.supervisor.files import private_directory, write_private
@@ -197,7 +198,7 @@ class Kind(Remote):
         return Summary(self.name, choice.KIND, "running" if whole else "degraded", len(free))
 
     def features(self) -> frozenset[str]:
-        return features(self.api(), preflight.kind_version())
+        return features(self.api(), preflight.kind_version()) | {OWN, POD_SECURITY}
 
     def images(self) -> Engine:
         return api.engine("docker")

@@ -57,21 +57,27 @@ async def _lacking(api: Api, namespace: str) -> list[Right]:
     open_questions = [right for right in wanted() if not granted(rules, right)]
     few = asyncio.Semaphore(AT_ONCE)
 
-    async def denied(right: Right) -> bool:
-        verb, group, resource = right
-        name, _, sub = resource.partition("/")
-        asked = {"namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": sub}
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": asked},
-        }
+    async def one(right: Right) -> bool:
         async with few:
-            status, _, answer = await api.client.request("POST", REVIEW, body=review)
-        return status < 400 and not orjson.loads(answer)["status"].get("allowed")  # who may not ask finds out by trying
+            return await _denied(api, namespace, right)
 
-    answers = await asyncio.gather(*(denied(right) for right in open_questions))
+    answers = await asyncio.gather(*map(one, open_questions))
     return [right for right, no in zip(open_questions, answers, strict=True) if no]
+
+
+def denied(api: Api, namespace: str, right: Right) -> bool:
+    return portal.run(_denied(api, namespace, right), 30)
+
+
+async def _denied(api: Api, namespace: str, right: Right) -> bool:
+    verb, group, resource = right
+    name, _, sub = resource.partition("/")
+    asked = {"namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": sub}
+    if resource == "namespaces":
+        asked["name"] = namespace
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": asked}}
+    status, _, answer = await api.client.request("POST", REVIEW, body=review)
+    return status < 400 and not orjson.loads(answer)["status"].get("allowed")  # who may not ask finds out by trying
 
 
 def granted(rules: Iterable[dict[str, Any]], right: Right) -> bool:

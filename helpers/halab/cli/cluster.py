@@ -23,7 +23,7 @@ name_option = click.option("--name", default="default", envvar="HALAB_CLUSTER", 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 ONLY = {  # options of `up` that one backend alone understands
     choice.KIND: ("control_planes", "image", "http", "https"),
-    choice.EXISTING: ("kubeconfig", "context", "namespace", "ingress", "load"),
+    choice.EXISTING: ("kubeconfig", "context", "namespace", "ingress", "load", "has"),
 }
 
 
@@ -79,6 +79,7 @@ def document(status: manage.Status) -> dict[str, object]:
 @click.option("--context", help="existing: its context  [default: the current one]")
 @click.option("--namespace", help="existing: your namespace, given or to be created  [default: halab-USER]")
 @click.option("--ingress", help="existing: where its Ingress controller is reached, HOST:PORT[:TLSPORT].")
+@click.option("--has", multiple=True, type=click.Choice(["networkpolicy"]), help="existing: what its network is known to do.")
 @click.option("--load", help="existing: a command that brings {archive} to its nodes, or none.")
 @click.option(
     "--gateway/--no-gateway", default=None, help="kind, existing: deploy halab's own gateway for Ingress and Gateway API."
@@ -96,7 +97,7 @@ def up(
     """Bring the cluster up and wait until its nodes are Ready."""
     began = time.monotonic()
     chosen, runtime = _backend(name, backend, runtime or "")
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in options.items() if value is not None and value != ()}
     for other, keys in ONLY.items():
         if other != chosen and (stray := next((key for key in keys if key in given), "")):
             raise UsageError(f"--{stray.replace('_', '-')}", f"is an option of the {other} backend", f"say --backend {other}")

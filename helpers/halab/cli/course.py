@@ -143,10 +143,18 @@ def hint(name: str, task: str, cluster: str, as_json: bool) -> None:
 @click.command()
 @lab_argument
 @cluster_option
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @json_option
-def reset(name: str, cluster: str, as_json: bool) -> None:
+def reset(name: str, cluster: str, dry_run: bool, as_json: bool) -> None:
     """Set LAB back to its beginning. Your files are moved aside, not lost."""
     session = _open(name, cluster)
+    if dry_run:
+        doomed = session.doomed()
+        if as_json:
+            emit({"lab": session.definition.slug, "namespace": session.namespace, "removes": doomed})
+        else:
+            click.echo("\n".join(doomed) or f"nothing: namespace {session.namespace} holds nothing of the lab's")
+        return
     session.reset(quiet=as_json)
     if as_json:
         emit({"lab": session.definition.slug, "reset": True, "files": str(session.scene.files)})

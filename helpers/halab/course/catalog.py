@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
+from halab.backends import features
 from halab.errors import UsageError
 
 Mode = Literal["level", "edge"]
@@ -164,6 +165,8 @@ def load(folder: Path) -> Lab:
         made_components=tuple(makes.take("components", list, [])),
         made_clusters=tuple(makes.take("clusters", list, [])),
     )
+    unknown = sorted(set(lab.features) - set(features.WORDS))
+    faults += [f"requires.features: {name} is not known; one of: {', '.join(features.WORDS)}" for name in unknown]
     makes.nothing_left()
     requires.nothing_left()
     reader.nothing_left()

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from halab.backends import beside
+from halab.backends import beside, features
 from halab.backends.access import Api, ApiError
 from halab.backends.base import Backend
 from halab.course.catalog import Lab, course_root
@@ -32,6 +32,7 @@ from halab.settings import halab_home
 
 Report = Callable[[str], None]
 MARK = "halab.io/scene"
+KEEP, MANAGED_BY, OURS = "halab.io/keep", "app.kubernetes.io/managed-by", "halab"
 GIVEN_MARK = "halab-scene"  # a ConfigMap, where the namespace itself is not ours to annotate
 POD_SECURITY = "pod-security.kubernetes.io/"  # labels of a namespace that a learner may have set
 CLEARED = (
@@ -66,11 +67,15 @@ def open_stage(lab: Lab, backend: Backend, report: Report) -> Scene:
     summary = backend.up(report)
     if summary.nodes < lab.nodes:
         raise UsageError(
-            f"lab {lab.slug}", f"needs {lab.nodes} nodes, this cluster has {summary.nodes}", f"run: halab up --nodes {lab.nodes}"
+            f"lab {lab.slug}",
+            f"needs {lab.nodes} nodes, this cluster has {summary.nodes}",
+            features.ELSEWHERE if backend.controls().shared else f"run: halab up --nodes {lab.nodes}",
         )
     lacking = sorted(set(lab.features) - backend.features())
     if lacking:
-        raise UsageError(f"lab {lab.slug}", f"needs {', '.join(lacking)}, which this cluster does not have", "see: halab status")
+        raise UsageError(
+            f"lab {lab.slug}", f"needs what this cluster lacks: {features.in_words(lacking)}", features.remedy(lacking)
+        )
     for reference, folder in lab.images:
         backend.provide_image(reference, folder, report)
     namespace = backend.namespace(lab.namespace)
@@ -128,7 +133,7 @@ def _enter_given(lab: Lab, scene: Scene, report: Report) -> None:
 
 
 def _mark_given(scene: Scene, data: dict[str, str]) -> None:
-    meta = {"name": GIVEN_MARK, "labels": {"app.kubernetes.io/managed-by": "halab"}}
+    meta = {"name": GIVEN_MARK, "labels": {MANAGED_BY: OURS}}
     there = scene.api.find("configmaps", GIVEN_MARK)
     kept = there["data"] if there is not None else {}
     scene.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {**kept, **data}})
@@ -144,7 +149,20 @@ def _kept(scene: Scene) -> Callable[[str, Any], bool]:
         name, made = obj["metadata"]["name"], obj["metadata"]["creationTimestamp"]
         return (kind, name) in KEPT or f"{kind}/{name}" in before or made < began
 
-    return spared
+    return spared if there is None else lambda kind, obj: spared(kind, obj) or others(obj)
+
+
+def others(obj: Any) -> bool:
+    """Whether a program that is not halab's looks after it (Helm, an operator, a mesh that injects), or somebody asked that it be kept."""
+    labels = obj["metadata"].get("labels") or {}
+    return KEEP in labels or labels.get(MANAGED_BY, OURS) != OURS
+
+
+def doomed(scene: Scene) -> list[str]:
+    """What ``clear`` would remove now, as ``kind/name``: the dry run."""
+    kept = _kept(scene)
+    found = [f"{kind}/{obj['metadata']['name']}" for kind in CLEARED for obj in _present(scene.api, kind) if not kept(kind, obj)]
+    return [name for name in found if not name.startswith("events/")]
 
 
 def scene_digest(lab: Lab) -> str:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from halab.backends import rights
+from halab.backends.existing import Existing
 from homes import at_home
 
 
@@ -51,3 +52,12 @@ def somebodys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Somebodys]:
 def _at_home(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "somebodys" in request.fixturenames:
         monkeypatch.setenv("HALAB_HOME", str(request.getfixturevalue("somebodys").learner.parent))
+
+
+@pytest.fixture
+def alice(somebodys: Somebodys) -> Existing:
+    cluster = Existing(
+        "class", {"kubeconfig": str(somebodys.learner), "namespace": "alice", "ingress": somebodys.ingress, "load": "none"}
+    )
+    cluster.up(lambda _text: None)
+    return cluster

@@ -35,15 +35,6 @@ def quiet(_text: str) -> None:
     pass
 
 
-@pytest.fixture
-def alice(somebodys: Somebodys) -> Existing:
-    cluster = Existing(
-        "class", {"kubeconfig": str(somebodys.learner), "namespace": "alice", "ingress": somebodys.ingress, "load": "none"}
-    )
-    cluster.up(quiet)
-    return cluster
-
-
 def test_a_lab_is_done_with_the_published_rights_and_what_was_there_stays(somebodys: Somebodys, alice: Existing) -> None:
     somebodys.kubectl("-n", "alice", "create", "configmap", "of-the-teacher", "--from-literal=a=b")
     session = open_lab("02", cluster="class", quiet=True)
