@@ -140,8 +140,21 @@ lab.expect("lost-pod-is-replaced")
 # %% [markdown] id="crash-words"
 # ## A program that dies is another matter
 #
-# You deleted a *pod*. When only the *program* in a pod dies, the pod stays: the node's agent, the **kubelet**, starts the container again in the same
-# pod, with the same name and address. Look at the RESTARTS column afterwards.
+# You deleted a *pod*. Now only the *program* in a pod will die: its process number 1 is told to quit.
+
+# %% id="predict-crash"
+lab.predict(
+    "crash",
+    "The program in one pod ends. What do you find a moment later?",
+    [
+        "a new pod with another name",
+        "the same pod, with its container started again",
+        "the same pod, ended; somebody has to start it",
+    ],
+    ### BEGIN SOLUTION
+    answer=1,
+    ### END SOLUTION
+)
 
 # %% id="crash"
 crashing = lab.scene.pods_of("deployments", "nginx-deployment")[0]["metadata"]["name"]
@@ -149,6 +162,11 @@ before = lab.scene.restarts(crashing)
 # !kubectl exec {crashing} -- sh -c 'kill -QUIT 1'
 lab.scene.wait_for_restart(crashing, before)
 # !kubectl get pods -l app=nginx
+lab.explain("crash", 1, f"{crashing} is still there; its container was restarted {lab.scene.restarts(crashing) - before} time(s)")
+
+# %% [markdown] id="crash-why"
+# The pod stays, with its name and address: the node's agent, the **kubelet**, starts the container again in it, and counts in the RESTARTS column. The ReplicaSet had nothing to do: three
+# pods were there all the time.
 
 # %% [markdown] id="timeline-words"
 # ## What it looked like

@@ -151,7 +151,20 @@ lab.expect("budget-refuses-then-allows")
 # ## Maintenance: cordon and drain
 #
 # `kubectl cordon` marks a node: no new pods. `kubectl drain` cordons it and evicts its pods, asking the budgets, and tries again until it may. Then
-# you update the machine, and `kubectl uncordon` it. Watch it in the map above:
+# you update the machine, and `kubectl uncordon` it. (Without `--pod-selector`, as in earnest, it moves *all* pods of the node, other teams' too.)
+
+# %% id="predict-drain"
+lab.predict(
+    "drain",
+    "Three pods on three nodes, a budget of at least two. One node is drained while users send requests. How many fail?",
+    ["about a third, until the pod has moved", "none", "a few, when the proxies learn of it"],
+    ### BEGIN SOLUTION
+    answer=1,
+    ### END SOLUTION
+)
+
+# %% [markdown] id="drain-watch"
+# Watch it in the map above:
 
 # %% id="drain"
 node = lab.scene.pods("app=web")[0]["spec"]["nodeName"]
@@ -165,6 +178,11 @@ meter.stop()
 # %% id="drain-lost" tags=["nbval-check-output"]
 record = meter.record()
 print("requests lost:", record.sent - record.ok)
+
+# %% id="explain-drain"
+lab.explain(
+    "drain", 1, f"{record.ok} of {record.sent} requests answered: the pod left the Service, finished its work, and stopped"
+)
 
 # %% [markdown] id="no-return"
 # The node is back, but the pod is not: nothing in Kubernetes moves running pods to even things out. (A rollout would spread them anew, and the

@@ -181,8 +181,18 @@ lab.expect("comes-back-with-its-data")
 #
 # Scale down to two. The highest number goes. Its disk?
 
+# %% id="predict-scale"
+lab.predict(
+    "scale",
+    "counter-2 is scaled away, and half a minute later back. Its count?",
+    ["0: the disk went with the pod", "as before: the claim stayed", "that of another pod, whose disk it shares now"],
+    ### BEGIN SOLUTION
+    answer=1,
+    ### END SOLUTION
+)
+
 # %% id="scale-down"
-count("counter-2", "POST")
+counted = count("counter-2", "POST")
 # !kubectl scale statefulset counter --replicas=2
 # !kubectl wait --for=delete pod/counter-2 --timeout=30s
 
@@ -197,6 +207,9 @@ count("counter-2", "POST")
 # %% id="scale-up"
 # !kubectl scale statefulset counter --replicas=3
 # !kubectl rollout status statefulset/counter --timeout=60s
+
+# %% id="explain-scale"
+lab.explain("scale", 1, f"counter-2 had counted to {counted}, and says {count('counter-2')}")
 
 # %% id="check-scaled" role="check" points=2
 lab.expect("scaled-down-is-not-lost")

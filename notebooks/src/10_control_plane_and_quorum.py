@@ -172,8 +172,25 @@ etcdctl = f"halab image exec etcd-1 /usr/local/bin/etcdctl --command-timeout=3s 
 # leader is silent for about a second, another asks for votes; with a majority of votes it leads. Two majorities of three always share a member, so
 # whoever wins has seen everything that was ever acknowledged. That is all the magic.
 
+# %% id="predict-one"
+lab.predict(
+    "one",
+    "The leader itself is stopped. What becomes of writing?",
+    [
+        "it ends until the leader is back",
+        "it pauses for a second or two, then goes on",
+        "it goes on at once, but the newest values may be lost",
+    ],
+    ### BEGIN SOLUTION
+    answer=1,
+    ### END SOLUTION
+)
+
 # %% id="check-one" role="check" points=2
 lab.expect("one-may-fail")
+
+# %% id="explain-one"
+lab.explain("one", 1, str(lab.runner.last["one-may-fail"]))
 
 # %% id="predict-two"
 lab.predict(

@@ -58,7 +58,7 @@ lab.topology()
 from collections import Counter
 
 lab.scene.wait_for_answer(200, "shop.mesh.example")
-answers = lab.scene.ask_ingress("shop.mesh.example", count=200)
+answers = lab.scene.ask_ingress("shop.mesh.example", count=200, together=4)
 Counter(answer.headers.get("x-version") for answer in answers)
 
 # %% [markdown] id="chance-words"
@@ -91,7 +91,7 @@ lab.predict(
 
 # %% id="inject-delay"
 def percentiles(count=200):
-    seconds = sorted(answer.seconds for answer in lab.scene.ask_ingress("shop.mesh.example", count=count))
+    seconds = sorted(answer.seconds for answer in lab.scene.ask_ingress("shop.mesh.example", count=count, together=4))
     return {"median ms": round(1000 * seconds[count // 2]), "99th ms": round(1000 * seconds[int(count * 0.99) - 1])}
 
 

@@ -31,7 +31,6 @@ Objects = list[Obj]
 MOST_ASTRAY = 0.1  # of the users' requests of a check: beyond, the check is void
 REDIRECTS = (301, 302, 307, 308)
 ASK_AGAIN = 0.1  # seconds between two requests while waiting for an answer to change
-TOGETHER = 4  # users who ask at the same moment
 Answers = list[Answer]
 Names = list[str]
 
@@ -141,9 +140,9 @@ class Scene:
             cast("Backend", self.reach), name, target, namespace=self.namespace, duration=duration, confirmed=True, **options
         )
 
-    def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1) -> Answers:
-        """Requests for ``host``, as a browser sends them: one that is sent on from http to https goes there."""
-        with ThreadPoolExecutor(min(count, TOGETHER)) as pool:
+    def ask_ingress(self, host: str, path: str = "/", *, tls: bool = False, count: int = 1, together: int = 1) -> Answers:
+        """Requests for ``host``, ``together`` at a time, as a browser sends them: one that is sent on from http to https goes there."""
+        with ThreadPoolExecutor(together) as pool:
             return list(pool.map(lambda _: self._browse(host, path, tls), range(count)))
 
     def _browse(self, host: str, path: str, tls: bool) -> Answer:
