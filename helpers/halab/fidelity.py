@@ -120,8 +120,6 @@ TABLE: tuple[Row, ...] = (
     # Controllers
     Row("Controllers", "HorizontalPodAutoscaler", R, "Looks every 5 s instead of 15. Resource metrics only: no custom, object or external metrics.",
         DOCS + "tasks/run-application/horizontal-pod-autoscale/"),
-    Row("Controllers", "ReplicationController", N, "Stored without a controller; use a Deployment or a ReplicaSet.",
-        DOCS + "concepts/workloads/controllers/replicationcontroller/"),
     Row("Controllers", "Leader election", R, "Controllers and scheduler share one process and renew their Leases every 5 s (Kubernetes: 2 s).",
         DOCS + "concepts/architecture/leases/"),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from halab.cluster.kube.kinds import (
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SERVICES,
     STATEFUL_SETS,
 )
@@ -69,6 +70,22 @@ async def test_orphaned_pods_stay_and_are_adopted_again(world: World) -> None:
     await world.make(REPLICA_SETS, "set", spec=workload("set", 2))
     pods = await world.until(PODS, lambda found: all(pod["metadata"].get("ownerReferences") for pod in found))
     assert {pod["metadata"]["uid"] for pod in pods} == before
+
+
+async def test_a_replication_controller_keeps_its_count(world: World) -> None:
+    template = workload("old")["template"]
+    await world.make(PODS, "stray", metadata={"labels": {"app": "old"}}, spec=template["spec"])
+    await world.make(REPLICATION_CONTROLLERS, "old", spec={"replicas": 2, "template": template})
+    pods = await world.until(PODS, lambda found: len(found) == 2 and all(owner_kind(pod) for pod in found))
+    assert [owner_kind(pod) for pod in pods] == ["ReplicationController"] * 2
+    await world.client.delete(PODS, pods[0]["metadata"]["name"], world.namespace, grace_period_seconds=0)
+    await world.until(PODS, lambda found: len(found) == 2 and pods[0] not in found)
+    await world.until(REPLICATION_CONTROLLERS, lambda found: (found[0].get("status") or {}).get("replicas") == 2)
+
+
+def owner_kind(pod: Obj) -> str:
+    references = pod["metadata"].get("ownerReferences") or [{"kind": ""}]
+    return str(references[0]["kind"])
 
 
 async def test_a_stateful_set_comes_up_in_order_and_updates_from_the_end(world: World) -> None:

@@ -17,7 +17,7 @@ from halab.cluster.client.client import PatchType
 from halab.cluster.controllers.actions import Action, Create, Delete, Emit, Patch, Update
 from halab.cluster.controllers.owners import controller_of, index_by_controller
 from halab.cluster.kube.kinds import Kind
-from halab.cluster.kube.selectors import from_label_selector
+from halab.cluster.kube.selectors import Selector, from_label_selector
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
@@ -152,8 +152,14 @@ class Controller:
         assert obj is not None
         self.queue.add(key_of(obj))
 
-    def follow_dependents(self, dependents: Informer, owners: Informer, kind: Kind) -> None:
-        """Every change of one of ``dependents`` brings its controlling owner (of ``kind``); a new orphan brings each of ``owners`` that would adopt it."""
+    def follow_dependents(
+        self, dependents: Informer, owners: Informer, kind: Kind, selects: Callable[[Obj], Selector] | None = None
+    ) -> None:
+        """Every change of one of ``dependents`` brings its controlling owner (of ``kind``); a new orphan brings each of ``owners`` that would adopt it.
+
+        ``selects`` gives an owner's selector where that is no LabelSelector.
+        """
+        selector_of = selects or (lambda owner: from_label_selector(owner["spec"]["selector"]))
 
         def changed(old: Obj | None, new: Obj | None) -> None:
             for obj in (old, new):
@@ -167,8 +173,7 @@ class Controller:
                 elif obj is new and (labels := obj["metadata"].get("labels")):
                     for owner in owners.objects(namespace):
                         # A job's selector is filled in by the server; an owner that has none yet selects nothing.
-                        selector = owner["spec"].get("selector")
-                        if selector and from_label_selector(selector).matches(labels):
+                        if owner["spec"].get("selector") and selector_of(owner).matches(labels):
                             self.queue.add(key_of(owner))
 
         index_by_controller(dependents)

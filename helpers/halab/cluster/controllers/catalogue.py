@@ -19,7 +19,7 @@ from halab.cluster.controllers.node_lifecycle import NodeLifecycleController
 from halab.cluster.controllers.pod_gc import PodCollector
 from halab.cluster.controllers.provisioner import ProvisionController
 from halab.cluster.controllers.quota import ResourceQuotaController
-from halab.cluster.controllers.replica_set import ReplicaSetController
+from halab.cluster.controllers.replica_set import ReplicaSetController, ReplicationControllerController
 from halab.cluster.controllers.stateful_set import StatefulSetController
 from halab.cluster.controllers.taint_eviction import TaintEvictionController
 from halab.cluster.controllers.ttl import TtlController
@@ -33,6 +33,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TaintEvictionController,
     DeploymentController,
     ReplicaSetController,
+    ReplicationControllerController,
     StatefulSetController,
     DaemonSetController,
     JobController,

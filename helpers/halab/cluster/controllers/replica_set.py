@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from halab.cluster.client import Key, rfc3339, seconds_of
 from halab.cluster.controllers.actions import with_status
@@ -24,8 +25,8 @@ from halab.cluster.controllers.pods import (
     restarts,
     wait_for_available,
 )
-from halab.cluster.kube.kinds import PODS, REPLICA_SETS
-from halab.cluster.kube.selectors import from_label_selector, from_labels
+from halab.cluster.kube.kinds import PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Kind
+from halab.cluster.kube.selectors import Selector, from_label_selector, from_labels
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 
@@ -113,14 +114,21 @@ def status(rs: Obj, pods: Sequence[Obj], failure: tuple[str, str] | None, now: f
 
 
 class ReplicaSetController(Controller):
+    """``kind`` is what it keeps the pods of."""
+
     name = "replicaset-controller"
     workers = 8
+    kind: ClassVar[Kind] = REPLICA_SETS
 
     def setup(self) -> None:
-        self.follow(REPLICA_SETS)
-        self.sets, self.pods = self.informers(REPLICA_SETS), self.informers(PODS)
+        self.follow(self.kind)
+        self.sets, self.pods = self.informers(self.kind), self.informers(PODS)
         index_by_controller(self.sets)
-        self.follow_dependents(self.pods, self.sets, REPLICA_SETS)
+        self.follow_dependents(self.pods, self.sets, self.kind, self.selector)
+
+    @staticmethod
+    def selector(rs: Obj) -> Selector:
+        return from_label_selector(rs["spec"]["selector"])
 
     def _related(self, rs: Obj) -> list[Obj]:
         reference = controller_of(rs)
@@ -131,9 +139,9 @@ class ReplicaSetController(Controller):
         rs = self.sets.get(*key)
         if rs is None:
             return
-        selector = from_label_selector(rs["spec"]["selector"])
+        selector = self.selector(rs)
         active = [pod for pod in candidates(self.pods, rs) if is_active(pod)]
-        pods, claims = claim(rs, REPLICA_SETS, PODS, active, lambda pod: selector.matches(pod["metadata"].get("labels") or {}))
+        pods, claims = claim(rs, self.kind, PODS, active, lambda pod: selector.matches(pod["metadata"].get("labels") or {}))
         await self.apply(claims)
         failure, error = await self._act(rs, plan(rs, pods, self._related(rs), self.now()))
         now = self.now()
@@ -142,7 +150,7 @@ class ReplicaSetController(Controller):
         rs = self.sets.get(*key) or rs
         made = status(rs, pods, failure, now)
         if made != (rs.get("status") or {}):
-            await self.context.update(REPLICA_SETS, with_status(rs, made), subresource="status")
+            await self.context.update(self.kind, with_status(rs, made), subresource="status")
         if error is not None:
             raise error
         if (wait := wait_for_available(pods, rs["spec"].get("minReadySeconds", 0), now)) is not None:
@@ -151,7 +159,7 @@ class ReplicaSetController(Controller):
     async def _act(self, rs: Obj, todo: Plan) -> tuple[tuple[str, str] | None, BaseException | None]:
         async def make(_: int) -> None:
             try:
-                pod = await self.context.create(PODS, from_template(rs["spec"]["template"], rs, REPLICA_SETS))
+                pod = await self.context.create(PODS, from_template(rs["spec"]["template"], rs, self.kind))
             except ApiError as exc:
                 if not is_terminating(exc):
                     self.emit(rs, "Warning", "FailedCreate", f"Error creating: {exc}")
@@ -174,3 +182,15 @@ class ReplicaSetController(Controller):
         return (
             ("FailedCreate", str(error)) if error and not (isinstance(error, ApiError) and is_terminating(error)) else None
         ), error
+
+
+class ReplicationControllerController(ReplicaSetController):
+    """The same for the older kind, whose selector is a plain map of labels."""
+
+    name = "replication-controller"
+    workers = 2
+    kind: ClassVar[Kind] = REPLICATION_CONTROLLERS
+
+    @staticmethod
+    def selector(rs: Obj) -> Selector:
+        return from_labels(rs["spec"].get("selector") or {})
