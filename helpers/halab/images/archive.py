@@ -110,10 +110,13 @@ def load(store: ImageStore, source: IO[bytes]) -> list[Image]:
     for name, target in links.items():
         if target in found:
             found[name] = found[target]
-    if "index.json" in documents:
-        return _from_index(store, documents, set(found.values()))
-    if "manifest.json" in documents:
-        return [image for item in documents["manifest.json"] for image in _from_docker(store, item, found)]
+    try:
+        if "index.json" in documents:
+            return _from_index(store, documents, set(found.values()))
+        if "manifest.json" in documents:
+            return [image for item in documents["manifest.json"] for image in _from_docker(store, item, found)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ImageError("archive", f"its manifest cannot be read ({error!r})", "the file is damaged: save it again") from error
     raise ImageError(
         "archive",
         "holds neither index.json nor manifest.json",
@@ -140,7 +143,7 @@ def _take(store: ImageStore, stream: IO[bytes], name: str) -> str:
 
 
 def _from_index(store: ImageStore, documents: dict[str, Any], blobs: set[str]) -> list[Image]:
-    tags = {oci.hex_of(_digest_of(item)): item.get("RepoTags") or [] for item in documents.get("manifest.json") or []}
+    tags = {_digest_of(item).rpartition(":")[2]: item.get("RepoTags") or [] for item in documents.get("manifest.json") or []}
     images = []
     for descriptor in documents["index.json"].get("manifests", []):
         digest = store_platform(store, descriptor["digest"])

@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 from datetime import UTC, datetime
 from typing import Any
+
+from halab.errors import ImageError
 
 Json = dict[str, Any]
 
@@ -37,6 +40,7 @@ LABEL_NOTE = "io.halab.note"  # one sentence on what differs from the real image
 LABEL_HIDES = "io.halab.hides"  # comma-separated absolute paths of the machine that the image does not have
 LABEL_PATHS = "io.halab.paths"  # comma-separated directories of the machine, outside /usr and its like, that it needs
 
+_DIGEST = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -55,7 +59,9 @@ def digest_of(data: bytes) -> str:
 
 
 def hex_of(digest: str) -> str:
-    """The part after ``sha256:``."""
+    """The part after ``sha256:``. Raises ImageError for what is no digest: the part becomes a file's name, and manifests are written by others."""
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        raise ImageError(f"digest {digest!r}", "is not sha256:<64 hex digits>", "the image is damaged, or not meant well")
     return digest.rpartition(":")[2]
 
 

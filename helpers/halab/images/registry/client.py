@@ -181,6 +181,8 @@ def pull(store: ImageStore, reference: str, tell: Told, *, home: Path | None = N
             return store.load(digest, parsed)
         except ImageError as error:
             errors.append(error)
+        except (KeyError, TypeError, ValueError) as error:
+            errors.append(ImageError(f"pull {parsed}", f"{registry} sent a manifest that cannot be read ({error!r})"))
         finally:
             connection.close()
     if len(errors) == 1:
