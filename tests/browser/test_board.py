@@ -18,7 +18,7 @@ from vendor import axe
 pytestmark = [pytest.mark.needs("chromium", "kubectl", "nginx", "busybox"), pytest.mark.xdist_group("browser")]
 
 
-@pytest.fixture(scope="module", params=["lab"])
+@pytest.fixture(scope="module", params=["lab", "notebook"])
 def board(request: pytest.FixtureRequest, chromium: Any, jupyter: Any, course: tuple[Path, Path]) -> Iterator[Board]:
     made = open_board(chromium, jupyter, course[1], request.param)
     yield made
@@ -63,6 +63,27 @@ def test_a_node_is_cordoned_and_uncordoned_by_keyboard(board: Board) -> None:
     picture.get_by_role("button", name="Cordon node node-1").press("Enter")
     picture.get_by_role("button", name="Uncordon node node-1").press("Enter")
     picture.get_by_role("button", name="Cordon node node-1", exact=True).wait_for()
+
+
+def test_a_button_works_while_a_cell_runs(board: Board, tmp_path: Path) -> None:
+    page, picture, end = board.page, board.widget("topology"), tmp_path / "end"
+    cell = f"import os, time\nwhile not os.path.exists({str(end)!r}): time.sleep(0.05)"
+    page.evaluate(
+        """(code) => {
+            const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            window.ended = false;
+            kernel.requestExecute({ code }).done.then(() => (window.ended = true));
+        }""",
+        cell,
+    )
+    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
+    picture.get_by_role("button", name="Cordon node node-2").click()
+    picture.get_by_role("button", name="Uncordon node node-2").wait_for()
+    assert not page.evaluate("window.ended")
+    end.touch()
+    page.wait_for_function("window.ended")
+    picture.get_by_role("button", name="Uncordon node node-2").click()
+    picture.get_by_role("button", name="Cordon node node-2", exact=True).wait_for()
 
 
 def test_the_meter_stops_by_mouse_and_starts_by_keyboard_and_counts(board: Board) -> None:

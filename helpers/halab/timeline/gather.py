@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
-QUIET = 0.05  # seconds between two rounds: well under what an eye notices, and twenty updates a second at the most
+QUIET = 0.03  # seconds between two rounds: well under what an eye notices, and thirty updates a second at the most
 
 
 class Gatherer:
-    """Calls ``work`` in a thread of its own, at once after a ``poke``, then at most every ``QUIET`` seconds: no change waits long, and a
-    storm of changes costs no more than twenty calls a second. Nothing is called before ``start``."""
+    """Calls ``work`` in a thread of its own, at once after a ``poke``, then at most every ``quiet`` seconds: no change waits long, and a
+    storm of changes costs no more than (by default) thirty calls a second. Nothing is called before ``start``."""
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
-        self._work = work
+    def __init__(self, work: Callable[[], None], name: str, quiet: float = QUIET) -> None:
+        self._work, self._quiet = work, quiet
         self._poked, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -36,7 +36,7 @@ class Gatherer:
                 self._work()
             except Exception:  # one bad object must not leave a picture that never changes again
                 log.exception("%s: a refresh failed", self._thread.name)
-            if self._ended.wait(QUIET):
+            if self._ended.wait(self._quiet):
                 return
 
     def close(self) -> None:

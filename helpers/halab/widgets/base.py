@@ -36,6 +36,17 @@ class Widget(anywidget.AnyWidget):
 
     again = traitlets.Unicode("").tag(sync=True)
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        _heard_while_cells_run(self.comm)
+
+
+def _heard_while_cells_run(comm: Any) -> None:
+    """JupyterLab sends what is done to widgets to a subshell of the kernel, so that a button works while a cell runs. Newer ipykernels redirect that
+    to the shell in whose name the widget spoke last: for a thread that is the one which runs cells, and the button would wait. It is left where it was sent."""
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda _data, sent_to: sent_to
+
 
 class PictureWidget(Widget):
     """A widget that shows the live picture. The browser has the whole picture once (``state``), then only what changes (``delta``).

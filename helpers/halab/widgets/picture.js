@@ -94,13 +94,30 @@ function topologyStage(host, does) {
     box.dataset.cordoned = String(node.cordoned);
     const [name, word, cordon] = box.firstElementChild.children;
     say(name, node.name);
-    say(word, dense && node.pods.length ? `${node.word} · ${node.pods.filter((p) => p.state === "ready").length} of ${node.pods.length} ready` : node.word);
+    say(word, wordOf(node, node.pods.filter((p) => p.state === "ready").length, node.pods.length));
     if (cordon) {
       cordon.hidden = node.fake === true;
       say(cordon, node.cordoned ? "Uncordon" : "Cordon");
       cordon.setAttribute("aria-label", `${cordon.textContent} node ${node.name}`);
     }
     keyed(box.lastElementChild, node.pods, (pod) => pod.uid || pod.name, createPod, updatePod);
+  }
+
+  const wordOf = (node, ready, all) => (dense && all ? `${node.word} · ${ready} of ${all} ready` : node.word);
+
+  /** Of many pods the nodes tell how many are ready; no layout is asked for. */
+  function countReady() {
+    const counts = new Map();
+    for (const key in picture)
+      if (key.startsWith("pod/")) {
+        const pod = picture[key];
+        const count = counts.get(pod.node) ?? [0, 0];
+        counts.set(pod.node, [count[0] + Number(pod.state === "ready"), count[1] + 1]);
+      }
+    for (const box of nodes.children) {
+      const node = picture[`node/${box.dataset.key}`];
+      if (node) say(box.firstElementChild.children[1], wordOf(node, ...(counts.get(node.name) ?? [0, 0])));
+    }
   }
 
   function structure() {
@@ -158,8 +175,10 @@ function topologyStage(host, does) {
   function paint() {
     waiting = 0;
     if (structural) structure();
-    else if (touched.size && dense) structure();
-    else for (const key of touched) if (picture[key]) updatePod(shown.get(picture[key].uid || picture[key].name), picture[key]);
+    else {
+      for (const key of touched) if (picture[key]) updatePod(shown.get(picture[key].uid || picture[key].name), picture[key]);
+      if (dense && touched.size) countReady();
+    }
     structural = false;
     touched.clear();
   }

@@ -37,7 +37,7 @@ class Timeline(Widget):
         recorder.flush()
         rows = recorder.record.rows(time.time() - 60 * minutes)
         super().__init__(title=title, rows={"seq": 0, "rows": rows}, **kwargs)
-        self._gatherer = Gatherer(self._tell, "timeline")
+        self._gatherer = Gatherer(self._tell, "timeline", quiet=0.25)  # a record is read, not watched
         self._gatherer.start()
         self.on_msg(self._command)
 

@@ -52,7 +52,7 @@ class TrafficMeter(Widget):
         self._fold = traffic_view.Fold()
         self._lock = threading.Lock()
         self._requests: list[Request] = []
-        self._gatherer = Gatherer(self._refresh, "traffic")
+        self._gatherer = Gatherer(self._refresh, "traffic", quiet=traffic_view.STEP / 2)  # a bar grows by two steps
         self._gatherer.start()
         self.on_msg(self._command)
         self.start()
