@@ -12,6 +12,7 @@ import pytest
 
 from halab.errors import ImageError
 from halab.images import archive, oci
+from halab.images.registry.storage import RegistryError, Storage
 from halab.images.store import ImageStore
 
 OUTSIDE = "sha256:../../../secret"
@@ -84,3 +85,15 @@ def test_a_manifest_of_another_shape_is_an_error_of_the_archive(store: ImageStor
 def test_what_is_no_digest_has_no_hex(digest: str) -> None:
     with pytest.raises(ImageError):
         oci.hex_of(digest)
+
+
+@pytest.mark.parametrize("digest", [OUTSIDE, "sha256:x", 7, None])
+def test_a_registry_answers_digests_that_are_none(tmp_path: Path, digest: Any) -> None:
+    storage = Storage(tmp_path)
+    manifest = json.dumps({"config": {"digest": digest}, "layers": []}).encode()
+    with pytest.raises(RegistryError) as refused:
+        storage.put_manifest("web", "1", manifest, "")
+    assert refused.value.status == 400
+    with pytest.raises(RegistryError) as unknown:
+        storage.manifest("web", f"a:{digest}")
+    assert unknown.value.status == 404

@@ -122,6 +122,8 @@ class Storage:
         except (ValueError, KeyError, TypeError):
             raise RegistryError(400, "MANIFEST_INVALID", "the manifest is not a JSON image manifest or index") from None
         for blob in needed:
+            if not DIGEST.match(str(blob)):
+                raise RegistryError(400, "MANIFEST_INVALID", f"{blob!r} is not sha256:<64 hex digits>")
             if not (repository / "blobs" / oci.hex_of(str(blob))).exists():
                 raise RegistryError(
                     404, "MANIFEST_BLOB_UNKNOWN", "a blob of the manifest is unknown to registry: push it first", {"digest": blob}
@@ -147,8 +149,7 @@ class Storage:
                     404, "MANIFEST_UNKNOWN", f"manifest unknown: {name}:{reference} is not in this registry", {"tag": reference}
                 )
             digest = tag.read_text()
-        place = repository / "manifests" / oci.hex_of(digest)
-        if not DIGEST.match(digest) or not place.exists():
+        if not DIGEST.match(digest) or not (place := repository / "manifests" / oci.hex_of(digest)).exists():
             raise RegistryError(404, "MANIFEST_UNKNOWN", f"manifest unknown: {name}@{digest}", {"digest": digest})
         return Manifest(self.blobs.read(digest), digest, place.read_text())
 
