@@ -11,10 +11,13 @@ import pytest
 from halab.cluster.apiserver import goyaml, health, reads
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.render import Format, Renderer
+from halab.cluster.apiserver.request import Request
+from halab.cluster.apiserver.writes import check_name
 from halab.cluster.kube import exact, kinds
 from halab.cluster.kube.parse import parse_json
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.table import table
+from halab.cluster.kube.validation.workloads import status_update
 from halab.settings import Addresses
 
 
@@ -106,3 +109,25 @@ def test_address_families_that_the_cluster_lacks_are_refused_before_anything_els
     with pytest.raises(ApiError) as refused:
         Allocator(Addresses(7)).create(_NoServices(), service)  # type: ignore[arg-type]
     assert refused.value.message == f'Service "s" is invalid: {fault}'
+
+
+def test_an_object_without_a_name_is_not_the_one_of_the_url() -> None:
+    request = Request({"method": "PUT", "path": "/", "headers": [], "query_string": b""}, None, None)  # type: ignore[arg-type]
+    request.name = "a"
+    with pytest.raises(ApiError) as refused:
+        check_name(request, {"metadata": {}})
+    assert refused.value.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
+    with pytest.raises(ApiError, match="does not match the name on the URL"):
+        check_name(request, {"metadata": {"name": "b"}})
+
+
+def test_counts_of_a_status_are_those_of_its_kind() -> None:
+    new = {"kind": "Deployment", "metadata": {"name": "d", "resourceVersion": "1"}, "status": {"replicas": -1}}
+    errors: list[Any] = []
+    status_update(errors, new, {**new, "status": {}})
+    assert [str(error) for error in errors] == [
+        "status.replicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.updatedReplicas: Invalid value: 0: cannot be greater than status.replicas",
+        "status.readyReplicas: Invalid value: 0: cannot be greater than status.replicas",
+        "status.availableReplicas: Invalid value: 0: cannot be greater than status.replicas",
+    ]

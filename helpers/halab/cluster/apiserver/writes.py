@@ -175,7 +175,11 @@ async def update(context: Context, request: Request, kind: Kind) -> None:
 
 def check_name(request: Request, obj: Obj) -> None:
     name = obj["metadata"].get("name")
-    if name and name != request.name:
+    if not name:
+        raise status.bad_request(
+            f"the name of the object ({request.name} based on URL) was undeterminable: name must be provided"
+        )
+    if name != request.name:
         raise status.bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
 
 

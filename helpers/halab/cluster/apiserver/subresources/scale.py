@@ -93,6 +93,8 @@ async def update(context: Context, request: Request, kind: Kind) -> None:
     options = write_options(request, "UpdateOptions")
     await request.read_body()
     given = objects.decode(request, kinds.SCALES, node_for(kinds.SCALES), options)
+    objects.check_namespace(kind, given, request.namespace)
+    writes.check_name(request, given)
 
     def work(tx: Transaction) -> Entry:
         return _write(context, request, kind, tx, options, lambda _: given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,7 +12,7 @@ from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.forward import Target
 from halab.cluster.apiserver.nodes import node_target
 from halab.cluster.apiserver.request import Request
-from halab.cluster.kube import kinds, status
+from halab.cluster.kube import gotext, kinds, status
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.status import FieldError
 
@@ -79,9 +80,18 @@ def _backend_error(code: int, text: str) -> status.ApiError:
     return status.internal(text or f"an error on the server answered {code}")
 
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
+
+
 def _log_query(request: Request, pod: Obj) -> list[tuple[str, str]]:
     """The options for the agent. Raises a 422 for ones that make no sense."""
     errors: list[FieldError] = []
+    moment = request.param("sinceTime")
+    if moment and not _TIME.fullmatch(moment):
+        layout = "2006-01-02T15:04:05Z07:00"
+        raise status.bad_request(
+            f'parsing time {gotext.quote(moment)} as "{layout}": cannot parse {gotext.quote(moment)} as "2006"'
+        )
     tail, limit, since = request.integer("tailLines"), request.integer("limitBytes"), request.integer("sinceSeconds")
     if tail is not None and tail < 0:
         errors.append(status.invalid_value("tailLines", tail, "must be greater than or equal to 0"))

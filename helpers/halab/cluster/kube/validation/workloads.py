@@ -351,6 +351,15 @@ def controller_revision_update(errors: Errors, new: Obj, old: Obj) -> None:
         errors.append(invalid_value("data", new.get("data"), IMMUTABLE))
 
 
+_COUNTED = {
+    "Deployment": ("updatedReplicas", "readyReplicas", "availableReplicas"),
+    "ReplicaSet": ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
+    "ReplicationController": ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
+    "StatefulSet": ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"),
+}
+"""The counts of each kind that are counts among its replicas."""
+
+
 def status_update(errors: Errors, new: Obj, old: Obj) -> None:
     """The counts of a workload's status make sense."""
     metadata_update(errors, new["metadata"], old["metadata"])
@@ -359,12 +368,14 @@ def status_update(errors: Errors, new: Obj, old: Obj) -> None:
         if isinstance(value, int) and not isinstance(value, bool):
             not_negative(errors, value, f"status.{name}")
     total = status.get("replicas") or 0
-    for name in ("updatedReplicas", "readyReplicas", "availableReplicas", "fullyLabeledReplicas", "currentReplicas"):
+    for name in _COUNTED.get(new.get("kind", ""), ()):
         if (status.get(name) or 0) > total:
-            errors.append(invalid_value(f"status.{name}", status[name], "cannot be greater than status.replicas"))
+            errors.append(invalid_value(f"status.{name}", status.get(name) or 0, "cannot be greater than status.replicas"))
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
         errors.append(
-            invalid_value("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
+            invalid_value(
+                "status.availableReplicas", status.get("availableReplicas") or 0, "cannot be greater than readyReplicas"
+            )
         )
     count, before = status.get("collisionCount"), old["status"].get("collisionCount")
     if before is not None and (count is None or count < before):
