@@ -65,6 +65,7 @@ def assemble(folder: Path) -> list[dict[str, object]]:
             .read_text()
             .replace("ARCHITECTURE.md", "architecture.md")
             .replace("CONTRIBUTING.md", "contributing.md")
+            .replace("](docs/", "](")  # these pages and docs/ are one folder here
         )
         (folder / name).write_text(text.replace("[CHANGELOG.md](CHANGELOG.md)", "CHANGELOG.md"))
     (folder / "course").mkdir()
