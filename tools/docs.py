@@ -34,6 +34,7 @@ WIDGETS: tuple[Any, ...] = (Checklist, FaultPanel, PredictionWidget, Rollout, Ro
 MARKS = re.compile(
     r"^[ \t]*#{1,3} (?:BEGIN|END) SOLUTION[^\n]*\n?", re.MULTILINE
 )  # of the learner's copy, where this is left out
+ROW = re.compile(r"^\| (\d\d [a-z ]+?) \|", re.MULTILINE)  # of README's table of notebooks, which are pages here
 # Words for whoever does not see the picture, or has no scripts.
 STILL = """<figure class="halab-still"><div data-halab-still="%(name)s"></div>
 <figcaption>As it stood at the end of this run; in the course it is live.</figcaption>
@@ -67,6 +68,7 @@ def assemble(folder: Path) -> list[dict[str, object]]:
             .replace("CONTRIBUTING.md", "contributing.md")
             .replace("](docs/", "](")  # these pages and docs/ are one folder here
         )
+        text = ROW.sub(lambda row: f"| [{row[1]}](course/{row[1].replace(' ', '-')}.ipynb) |", text)
         (folder / name).write_text(text.replace("[CHANGELOG.md](CHANGELOG.md)", "CHANGELOG.md"))
     (folder / "course").mkdir()
     course: list[dict[str, str]] = []
