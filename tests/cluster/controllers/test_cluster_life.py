@@ -154,6 +154,17 @@ async def test_a_volume_below_tmp_is_deleted_and_another_says_why_it_is_not(worl
     assert found[0]["status"]["lastPhaseTransitionTime"]
 
 
+async def test_a_taint_without_a_time_drives_a_pod_away_when_its_patience_is_over(world: World) -> None:
+    await world.make(NODES, "one", **ready_node())
+    patience = {"key": "x", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}
+    container = {"name": "main", "image": "busybox:1.36"}
+    spec = {"containers": [container], "nodeName": "one", "tolerations": [patience], "terminationGracePeriodSeconds": 0}
+    await world.make(PODS, "p", spec=spec)
+    await world.count(PODS, 1)
+    await world.client.patch(NODES, "one", None, {"spec": {"taints": [{"key": "x", "effect": "NoExecute"}]}})
+    await world.gone(PODS, "p")
+
+
 def volume_spec(path: str = "/tmp/halab-nothing", **more: object) -> Obj:
     spec: Obj = {"capacity": {"storage": "1Mi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "c"}
     return spec | {"hostPath": {"path": path}} | more

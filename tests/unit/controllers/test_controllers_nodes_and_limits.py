@@ -57,12 +57,12 @@ def test_pods_of_a_lost_node_become_unready_once() -> None:
 
 
 def test_a_pod_stays_as_long_as_it_tolerates() -> None:
-    taint = {"key": "down", "effect": "NoExecute", "timeAdded": rfc3339(NOW - 10)}
-    assert stays_for(pod("a"), [taint], NOW) == 0.0
-    assert stays_for(pod("a", tolerations=[{"operator": "Exists"}]), [taint], NOW) is None
+    taint = {"key": "down", "effect": "NoExecute"}
+    assert stays_for(pod("a"), [taint]) == 0.0
+    assert stays_for(pod("a", tolerations=[{"operator": "Exists"}]), [taint]) is None
     limited = {"key": "down", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}
-    assert stays_for(pod("a", tolerations=[limited]), [taint], NOW) == 20.0
-    assert stays_for(pod("a"), [], NOW) is None
+    assert stays_for(pod("a", tolerations=[limited]), [taint]) == 30.0
+    assert stays_for(pod("a"), []) is None
 
 
 # Budgets

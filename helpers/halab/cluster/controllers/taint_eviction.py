@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halab.cluster.client import Key, seconds_of
+from halab.cluster.client import Key
 from halab.cluster.controllers.base import Controller
 from halab.cluster.controllers.pod_gc import disruption_condition
 from halab.cluster.controllers.pods import is_deleting, is_finished
@@ -17,10 +17,10 @@ def no_execute(node: Obj | None) -> list[Obj]:
     return [each for each in ((node or {}).get("spec") or {}).get("taints") or () if each.get("effect") == "NoExecute"]
 
 
-def stays_for(pod: Obj, taints: Sequence[Obj], now: float) -> float | None:
-    """Seconds that ``pod`` may still stay under ``taints`` (0: none), None: as long as it likes.
+def stays_for(pod: Obj, taints: Sequence[Obj]) -> float | None:
+    """Seconds that ``pod`` may stay under ``taints`` from when they were first seen (0: none), None: as long as it likes.
 
-    The shortest tolerationSeconds of the tolerations that are used counts, from the time the earliest of the taints was added.
+    The shortest tolerationSeconds of the tolerations that are used counts.
     """
     if not taints:
         return None
@@ -32,10 +32,7 @@ def stays_for(pod: Obj, taints: Sequence[Obj], now: float) -> float | None:
             return 0.0
         used += matching
     limits = [float(each["tolerationSeconds"]) for each in used if each.get("tolerationSeconds") is not None]
-    if not limits:
-        return None
-    added = [seconds_of(each["timeAdded"]) for each in taints if each.get("timeAdded")]
-    return max(0.0, (min(added) if added else now) + min(limits) - now)
+    return max(0.0, min(limits)) if limits else None
 
 
 class TaintEvictionController(Controller):
@@ -47,12 +44,12 @@ class TaintEvictionController(Controller):
         self.pods.add_index("node", lambda pod: (pod["spec"].get("nodeName") or "",))
         self.pods.add_handler(self._pod_changed)
         self.nodes.add_handler(self._node_changed)
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, float] = {}  # when the time of a pod that will have to go began
 
     def _pod_changed(self, old: Obj | None, new: Obj | None) -> None:
         key = ((new or old or {})["metadata"]["namespace"], (new or old or {})["metadata"]["name"])
         if new is None:
-            self._waiting.discard(key)
+            self._waiting.pop(key, None)
         elif new["spec"].get("nodeName") and (old is None or old["spec"] != new["spec"]):
             self.queue.add(key)
 
@@ -64,20 +61,18 @@ class TaintEvictionController(Controller):
     async def reconcile(self, key: Key) -> None:
         pod = self.pods.get(*key)
         if pod is None or is_deleting(pod) or is_finished(pod):
-            self._waiting.discard(key)
+            self._waiting.pop(key, None)
             return
-        left = stays_for(pod, no_execute(self.nodes.get("", pod["spec"].get("nodeName") or "")), self.now())
+        stay = stays_for(pod, no_execute(self.nodes.get("", pod["spec"].get("nodeName") or "")))
         name = f"{key[0]}/{key[1]}"
-        if left is None:
-            if key in self._waiting:
-                self._waiting.discard(key)
+        if stay is None:
+            if self._waiting.pop(key, None) is not None:
                 self.emit(pod, "Normal", "TaintManagerEviction", f"Cancelling deletion of Pod {name}")
             return
-        if left > 0:
-            self._waiting.add(key)
+        if stay and (left := self._waiting.setdefault(key, self.now()) + stay - self.now()) > 0:
             self.queue.add_after(key, left)
             return
-        self._waiting.discard(key)
+        self._waiting.pop(key, None)
         self.emit(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {name}")
         conditions = disruption_condition(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
         change = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"conditions": conditions}}
