@@ -54,7 +54,9 @@ class Topology(PictureWidget):
         try:
             match content.get("do"):
                 case "delete-pod":
-                    api.delete("pods", content["name"], grace=0 if content.get("now") else None)
+                    if not api.delete("pods", content["name"], grace=0 if content.get("now") else None):
+                        self.trouble = f"pod {content['name']} is not there any more"
+                        return
                 case "cordon" | "uncordon" as verb:
                     api.patch("nodes", content["name"], {"spec": {"unschedulable": True if verb == "cordon" else None}})
                 case other:

@@ -27,7 +27,7 @@ def test_the_panel_tells_what_cannot_be_injected_or_healed(shop: Shop, live: Liv
     for request, words in (
         ({**errors, "fault": "nonsense"}, "is not in the catalogue"),
         ({**errors, "target": "nobody"}, "does not exist in namespace shop"),
-        ({**errors, "target": ""}, "does not exist"),
+        ({**errors, "target": ""}, "is not a Service"),
         ({**errors, "duration": -5}, "is not between"),
         ({"do": "preview", "fault": "node-lost", "target": "node-99"}, "nodes: node-1"),
         ({"do": "heal", "id": "errors-0000"}, "is not active"),
@@ -54,7 +54,7 @@ def test_the_panel_tells_what_cannot_be_injected_or_healed(shop: Shop, live: Liv
 def test_the_topology_tells_what_it_cannot_do(shop: Shop, live: Live) -> None:
     topology = Topology(live, "shop")
     for command, words in (
-        ({"do": "delete-pod", "name": "nobody"}, '"nobody" not found'),
+        ({"do": "delete-pod", "name": "nobody"}, "pod nobody is not there any more"),
         ({"do": "cordon", "name": "node-99"}, '"node-99" not found'),
         ({"do": "explode"}, "unknown command"),
     ):
