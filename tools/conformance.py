@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from halab import backends
+from halab.backends.features import WORDS
 from halab.course import catalog
 from halab.errors import HalabError
 from halab.session import open_lab
@@ -39,7 +40,7 @@ def play(lab: catalog.Lab, cluster: str) -> Row:
         few = lab.nodes > backend.summary().nodes
         if lacking or few:
             why = ", ".join([*lacking, *([f"{lab.nodes} nodes"] if few else [])])
-            return row | {"result": "cannot", "seen": f"needs {why}", "seconds": 0.0}
+            return row | {"result": "cannot", "seen": f"needs {why}", "needs": lacking, "seconds": 0.0}
         session = open_lab(lab.slug, cluster=cluster, quiet=True)
         session.reset(quiet=True)
         session.solve()
@@ -60,12 +61,14 @@ def play(lab: catalog.Lab, cluster: str) -> Row:
     return row | {"seconds": round(time.monotonic() - began, 1)}
 
 
-def run(cluster: str, only: list[str]) -> int:
+def run(cluster: str, only: list[str], note: str = "") -> int:
     """All labs (or ``only``) on ``cluster``; 0 if none failed. Results of labs that are not played are kept as they were."""
     summary = backends.connect(cluster).summary()
     file = RESULTS / f"{summary.backend}.json"
     known: Row = json.loads(file.read_text()) if file.exists() else {"labs": {}}
     known |= {"backend": summary.backend, "nodes": summary.nodes, "date": datetime.now(UTC).date().isoformat()}
+    if note:
+        known["note"] = note
     failed = 0
     for lab in catalog.load_all(ROOT):
         if only and lab.slug not in only and lab.number not in only:
@@ -92,7 +95,14 @@ def table() -> str:
     ]
     for lab in catalog.load_all(ROOT):
         lines.append(f"| {lab.slug} | {' | '.join(_cell(known[name].get('labs', {}).get(lab.slug)) for name in BACKENDS)} |")
-    lines += ["", *(f"- {name}: {_when(known[name])}" for name in BACKENDS), ""]
+    needed = sorted({name for found in known.values() for row in found.get("labs", {}).values() for name in row.get("needs", ())})
+    legend = [
+        "",
+        "Where a lab was not played because the cluster lacks something:",
+        "",
+        *(f"- {name}: {WORDS[name]}" for name in needed),
+    ]
+    lines += [*(legend if needed else ()), "", "Runs:", "", *(f"- {name}: {_when(known[name])}" for name in BACKENDS), ""]
     return "\n".join(lines)
 
 
@@ -103,7 +113,11 @@ def _known(backend: str) -> Row:
 
 
 def _when(found: Row) -> str:
-    return f"last run {found['date']}, {found['nodes']} nodes for pods{found.get('note', '')}" if found else NOT_RUN
+    return (
+        f"last run {found['date']}, {found['nodes']} nodes for pods{'; ' if found.get('note') else ''}{found.get('note', '')}"
+        if found
+        else NOT_RUN
+    )
 
 
 def _cell(row: Row | None) -> str:
@@ -119,10 +133,11 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     playing = commands.add_parser("run")
     playing.add_argument("--cluster", default="default")
+    playing.add_argument("--note", default="", help="a line about the run, for the table")
     playing.add_argument("labs", nargs="*", help="only these (slug or number)")
     commands.add_parser("render")
     given = parser.parse_args()
-    status = run(given.cluster, given.labs) if given.command == "run" else 0
+    status = run(given.cluster, given.labs, given.note) if given.command == "run" else 0
     TABLE.write_text(table())
     return status
 

@@ -15,12 +15,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from halab.backends.forward import Lost, Refused, Sessions, Stream
+from halab.backends.forward import Lost, Place, Refused, Sessions, Stream
 from halab.settings import ASTRAY_HEADER
 
 log = logging.getLogger(__name__)
 
-Place = tuple[str, int]  # a pod's name and its port
 TRIES = 3  # ways that one connection tries
 KEPT = 64 * 1024  # bytes of a request that may be sent a second time
 SPEAK_SECONDS = 0.5  # that a user who has not said anything yet is given, to be told in the words of HTTP
@@ -52,7 +51,7 @@ class Call(asyncio.Protocol):
         self._ended = False  # the user has said all
         self._answered = False
         self._repeats = 0
-        self._place: Place = ("", 0)
+        self._place = Place("", 0)
         self._stream: Stream | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -101,10 +100,9 @@ class Call(asyncio.Protocol):
                 self._transport.abort()
                 return
             self._place = found[attempt % len(found)]
-            pod, port = self._place
             try:
-                session = await self._sessions.get(self._namespace, pod)
-                self._stream = await session.stream(port, self)
+                session = await self._sessions.get(self._namespace, self._place)
+                self._stream = await session.stream(self._place.port, self)
                 break
             except Refused as error:
                 log.debug("%s", error)
@@ -140,7 +138,7 @@ class Call(asyncio.Protocol):
 
     async def _after(self, reason: str) -> None:
         """The session broke off under this connection."""
-        why = await self._sessions.blame(self._namespace, self._place[0])
+        why = await self._sessions.blame(self._namespace, self._place)
         if not why:
             self._transport.abort()
         elif not self._answered and self._whole and self._repeats < TRIES and self._early.startswith(REPEATABLE):

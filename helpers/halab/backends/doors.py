@@ -12,8 +12,8 @@ from pathlib import Path
 
 from halab.aio.portal import portal
 from halab.backends.access import Obj
-from halab.backends.calls import Call, Place
-from halab.backends.forward import Sessions
+from halab.backends.calls import Call
+from halab.backends.forward import Place, Sessions
 from halab.cluster.client import kubeconfig
 from halab.cluster.client.client import Client
 from halab.cluster.client.informer import Informer
@@ -39,7 +39,7 @@ def places(slices: Sequence[Obj], port_name: str, protocol: str = "TCP") -> list
             conditions = endpoint.get("conditions") or {}
             if target.get("kind") != "Pod":
                 continue
-            found = {(target["name"], port) for port in ports}
+            found = {Place(target["name"], port, target.get("uid", "")) for port in ports}
             if conditions.get("ready") is not False:
                 ready |= found
             elif conditions.get("serving") and conditions.get("terminating"):
@@ -86,19 +86,22 @@ class Doors:
         self._sessions = Sessions(access)
         self._client = Client.from_access(access, user_agent="halab-course")
         self._open: dict[tuple[str, str, str, int], Door] = {}
+        self._known: dict[tuple[str, str, str, int], Place] = {}
         self._followed: list[Informer] = []
 
     def sessions(self) -> int:
         """How many there are now."""
         return self._sessions.count()
 
-    def pod(self, namespace: str, name: str, port: int) -> tuple[str, int]:
-        return portal.run(self._pod(namespace, name, port), SYNC_SECONDS)
+    def pod(self, pod: Obj, port: int) -> tuple[str, int]:
+        return portal.run(self._pod(pod["metadata"], port), SYNC_SECONDS)
 
-    async def _pod(self, namespace: str, name: str, port: int) -> tuple[str, int]:
+    async def _pod(self, meta: Obj, port: int) -> tuple[str, int]:
+        namespace, name = meta["namespace"], meta["name"]
         key = ("pod", namespace, name, port)
+        self._known[key] = Place(name, port, meta.get("uid", ""))  # the pod that has the name now
         if key not in self._open:
-            door = Door(self._sessions, namespace, lambda: [(name, port)])
+            door = Door(self._sessions, namespace, lambda: [self._known[key]])
             await door.gate(True)
             self._open[key] = door
         return HOST, self._open[key].port

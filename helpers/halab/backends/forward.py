@@ -12,7 +12,7 @@ import base64
 import contextlib
 import logging
 import os
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from halab.cluster.client.kubeconfig import Access
@@ -27,8 +27,22 @@ CONNECT_SECONDS = 10.0  # to the API server
 OPEN_SECONDS = 10.0  # until the pod's node has taken a stream
 TICK_SECONDS = 5.0  # a session on which nothing came for so long is asked for a sign of life, and given up after as long again
 IDLE_TICKS = 12  # without any stream, after which it is closed
+YOUNG_SECONDS = (
+    1.0  # a session that fails is replaced by a new one, but not one that is as new as this: a pod may refuse for long
+)
 STREAMS = 64  # of one session; then another is opened beside it
 HIGH_WATER = 1 << 20  # bytes waiting to be sent, from which on a sender has to wait
+
+
+class Place(NamedTuple):
+    """A port of a pod. A StatefulSet's pod comes back under its name as another one: ``uid`` tells them apart."""
+
+    pod: str
+    port: int
+    uid: str = ""
+
+
+Key = tuple[str, str, str]  # namespace, pod, uid
 
 
 class Refused(ConnectionError):
@@ -86,7 +100,7 @@ class Session:
         self._receiver: websocket.Receiver | None = None
         self._streams: dict[int, Stream] = {}
         self._opening: dict[int, asyncio.Future[None]] = {}
-        self._next, self._requests = 1, 0
+        self._next, self._requests, self._since = 1, 0, 0.0
         self._heard = True
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -97,6 +111,9 @@ class Session:
     def alive(self) -> bool:
         """Whether it takes new streams."""
         return self.connected and not self._leaving
+
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._since
 
     @property
     def load(self) -> int:
@@ -112,7 +129,7 @@ class Session:
             if refused.gone:
                 raise
             await self._dial("")  # an old API server, or a proxy without WebSockets; what is wrong with the pod is said again
-        self.connected = True
+        self.connected, self._since = True, asyncio.get_running_loop().time()
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._tick())]
 
     async def _dial(self, protocol: str) -> None:
@@ -241,6 +258,7 @@ class Session:
             case spdy.Data(stream=number, data=data) if number % 4 == 1:  # the error stream, two before its data stream
                 if data:
                     log.debug("%s: %s", self, data.decode(errors="replace"))
+                    self._leaving = self._leaving or self._age() > YOUNG_SECONDS  # it may lead to a pod that is gone
                     self._end(number + 2)
             case spdy.Data(stream=number, data=data, fin=fin):
                 if data and (stream := self._streams.get(number)):
@@ -271,7 +289,7 @@ class Session:
             await asyncio.sleep(TICK_SECONDS)
             quiet, self._heard = (0 if self._heard else quiet + 1), False
             idle = 0 if self.load else idle + 1
-            if idle >= IDLE_TICKS:
+            if idle >= IDLE_TICKS or (idle and self._leaving):
                 break
             if quiet >= 2:
                 self._break("it gives no sign of life")
@@ -310,18 +328,18 @@ class Sessions:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._open: dict[tuple[str, str], list[Session]] = {}
-        self._turns: dict[tuple[str, str], asyncio.Lock] = {}
+        self._open: dict[Key, list[Session]] = {}
+        self._turns: dict[Key, asyncio.Lock] = {}
 
-    async def get(self, namespace: str, pod: str) -> Session:
+    async def get(self, namespace: str, place: Place) -> Session:
         """Raises Refused or Lost."""
-        key = (namespace, pod)
+        key = (namespace, place.pod, place.uid)
         if found := self._free(key):
             return found
         async with self._turns.setdefault(key, asyncio.Lock()):
             if found := self._free(key):
                 return found
-            session = Session(self.access, namespace, pod)
+            session = Session(self.access, namespace, place.pod)
             try:
                 await session.open()
             except Refused:
@@ -331,7 +349,7 @@ class Sessions:
             self._open.setdefault(key, []).append(session)
             return session
 
-    def _free(self, key: tuple[str, str]) -> Session | None:
+    def _free(self, key: Key) -> Session | None:
         alive = [session for session in self._open.get(key, ()) if session.alive]
         if alive:
             self._open[key] = alive
@@ -340,19 +358,19 @@ class Sessions:
         best = min(alive, key=lambda session: session.load, default=None)
         return best if best is not None and best.load < STREAMS else None
 
-    async def blame(self, namespace: str, pod: str) -> str:
+    async def blame(self, namespace: str, place: Place) -> str:
         """A session to this pod broke off: why that was the way's fault, not the pod's; empty where anybody's connection would have broken.
 
         The API server is asked again. Where it does not answer, or leads to the pod as if nothing had been, the way was broken; where it
         says that the pod is gone or its node does not answer, so it is for users.
         """
         try:
-            await self.get(namespace, pod)
+            await self.get(namespace, place)
         except Refused:
             return ""
         except Lost as error:
             return str(error)
-        return f"the API server broke off the session to pod {namespace}/{pod}"
+        return f"the API server broke off the session to pod {namespace}/{place.pod}"
 
     def count(self) -> int:
         return sum(session.alive for sessions in self._open.values() for session in sessions)

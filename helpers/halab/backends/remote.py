@@ -77,7 +77,7 @@ class Remote:
         own = found.get("status", {}).get("podIP")
         if own and ways.inside(self.api().client.server):
             return str(own), port
-        return self.doors().pod(namespace, name, port)
+        return self.doors().pod(found, port)
 
     def node_port(self, node: str, port: int) -> Address:
         """The node's own address where this machine can dial it; else the Service with that NodePort, through the API server."""

@@ -10,14 +10,14 @@ import pytest
 
 from halab.backends import calls, forward
 from halab.backends.doors import Door
-from halab.backends.forward import Lost, Refused, Sessions
+from halab.backends.forward import Lost, Place, Refused, Sessions
 from halab.cluster.client.kubeconfig import Access
 from halab.cluster.node.server import spdy, websocket
 from halab.course.requests import fetch
 from halab.traffic.meter import Meter
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
-ANY = ("pod-a", 80)
+ANY = Place("pod-a", 80, "u1")
 
 
 class Played:
@@ -190,7 +190,7 @@ def test_a_session_without_a_sign_of_life_is_given_up(monkeypatch: pytest.Monkey
     monkeypatch.setattr(forward, "OPEN_SECONDS", 0.1)
 
     async def work(played: Played, door: Door) -> Any:
-        session = await door.sessions.get("here", "pod-a")
+        session = await door.sessions.get("here", ANY)
         with pytest.raises(Lost, match="does not answer"):
             await session.stream(80, calls.Call(door.sessions, "here", lambda: [ANY], 0))
         return session.alive
@@ -200,9 +200,9 @@ def test_a_session_without_a_sign_of_life_is_given_up(monkeypatch: pytest.Monkey
 
 def test_blame_is_the_way_s_where_the_pod_can_be_reached_again() -> None:
     async def work(played: Played, door: Door) -> tuple[str, str]:
-        there = await door.sessions.blame("here", "pod-a")
+        there = await door.sessions.blame("here", ANY)
         played.mood = "gone"
-        return there, await door.sessions.blame("here", "pod-b")
+        return there, await door.sessions.blame("here", ANY._replace(uid="u2"))
 
     there, gone = run(work)
     assert "broke off the session" in there and gone == ""
@@ -211,7 +211,29 @@ def test_blame_is_the_way_s_where_the_pod_can_be_reached_again() -> None:
 def test_a_pod_that_is_gone_is_refused_and_says_so() -> None:
     async def work(played: Played, door: Door) -> Any:
         with pytest.raises(Refused) as caught:
-            await door.sessions.get("here", "pod-a")
+            await door.sessions.get("here", ANY)
         return caught.value
 
     assert run(work, "gone").gone and not run(work, "dead node").gone
+
+
+def test_a_pod_that_comes_back_under_its_name_gets_a_session_of_its_own() -> None:
+    async def work(played: Played, door: Door) -> tuple[int, bool]:
+        first = await door.sessions.get("here", ANY)
+        again = await door.sessions.get("here", ANY)
+        other = await door.sessions.get("here", ANY._replace(uid="u2"))
+        return played.sessions, first is again and first is not other
+
+    assert run(work) == (2, True)
+
+
+def test_a_session_on_which_a_pod_refuses_is_replaced_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "YOUNG_SECONDS", 0.0)
+
+    async def work(played: Played, door: Door) -> tuple[Any, Any, int]:
+        refused = await ask(door)
+        played.mood = ""
+        return refused, await ask(door), played.sessions
+
+    refused, answered, sessions = run(work, "refuses")
+    assert not refused.ok and answered.ok and sessions == 2

@@ -12,7 +12,7 @@ from halab.errors import UsageError
 
 
 def endpoint(name: str, **conditions: bool) -> dict[str, Any]:
-    return {"addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": {"kind": "Pod", "name": name}}
+    return {"addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": {"kind": "Pod", "name": name, "uid": "u"}}
 
 
 def piece(*endpoints: dict[str, Any], name: str = "") -> dict[str, Any]:
@@ -20,11 +20,11 @@ def piece(*endpoints: dict[str, Any], name: str = "") -> dict[str, Any]:
 
 
 def test_only_ready_pods_take_connections() -> None:
-    assert places([piece(endpoint("a", ready=True), endpoint("b", ready=False))], "") == [("a", 80)]
+    assert places([piece(endpoint("a", ready=True), endpoint("b", ready=False))], "") == [("a", 80, "u")]
 
 
 def test_terminating_pods_that_serve_are_the_last_resort() -> None:
-    assert places([piece(endpoint("a", ready=False, serving=True, terminating=True))], "") == [("a", 80)]
+    assert places([piece(endpoint("a", ready=False, serving=True, terminating=True))], "") == [("a", 80, "u")]
     assert places([piece(endpoint("a", ready=False, serving=False))], "") == []
 
 
