@@ -74,6 +74,19 @@ TABLE: tuple[Row, ...] = (
         "signal and has no socket is killed at once instead of after its grace period, with the same exit code 137.", DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-termination"),
     Row("Pods", "Dynamic resource allocation", A, "resource.k8s.io and pod groups are not served.",
         DOCS + "concepts/scheduling-eviction/dynamic-resource-allocation/"),
+    # With --runtime docker
+    Row("Docker runtime", "Pods as containers", R, "With `halab up --runtime docker` pods are containers of an engine: isolation, addresses, low ports, limits, "
+        "OOM kills and static programs are real, and the rows on container isolation, pod network, low ports and limits above do not hold.",
+        DOCS + "setup/production-environment/container-runtimes/"),
+    Row("Docker runtime", "NetworkPolicy in containers", N, "With `--runtime docker` NetworkPolicies are stored and shown, and stop no connection.",
+        DOCS + "concepts/services-networking/network-policies/"),
+    Row("Docker runtime", "Host network in containers", S, "With `--runtime docker` a pod with hostNetwork shares the gateway's network, not this machine's: it is reached at "
+        "its node's address, and two of them cannot have the same port even on two nodes. A hostPort is served at 127.c.0.(10+n), for this machine alone.",
+        DOCS + "concepts/workloads/pods/"),
+    Row("Docker runtime", "Agent restart in containers", S, "With `--runtime docker`, as with processes, containers do not outlive their node's agent: after its restart they are "
+        "started anew, where a kubelet would find them again.", DOCS + "reference/command-line-tools-reference/kubelet/"),
+    Row("Docker runtime", "Clock skew in containers", N, "With `--runtime docker` the fault clock-skew reaches the node's agent, not the programs in its pods.",
+        DOCS + "concepts/architecture/nodes/"),
     # Images
     Row("Images", "Base images", S, "nginx, busybox, ubuntu, python and other bases borrow this machine's programs under the image's name, so a tag does not "
         "choose a version; nothing is pulled from the internet. What cannot be provided is ErrImagePull.", DOCS + "concepts/containers/images/"),

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,56 +12,13 @@ import pytest
 from halab.images.api import ContainerSpec, Event, Request, Restart
 from halab.images.docker_engine import DockerEngine
 from halab.images.embedded import EmbeddedEngine
-from halab.images.layers import remove_tree
 from halab.images.registry.manage import Registries
+
+from .dockerd import docker
 
 pytestmark = pytest.mark.needs("dockerd", "nginx", "busybox")
 
 ASK = "exec 3<>/dev/tcp/127.0.0.1/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
-
-
-@pytest.fixture(scope="module")
-def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``unix://...`` of an engine with everything of its own, and no network bridge."""
-    if os.geteuid() != 0:
-        pytest.skip("dockerd needs root; run: sudo -E pytest tests/engines/test_docker.py")
-    base = Path(f"/tmp/halab-docker-{os.getpid()}")  # a short path: a socket's name has 108 bytes at most
-    base.mkdir()
-    host = f"unix://{base}/docker.sock"
-    command = [
-        "dockerd",
-        "--data-root",
-        f"{base}/data",
-        "--exec-root",
-        f"{base}/exec",
-        "-H",
-        host,
-        "--pidfile",
-        f"{base}/docker.pid",
-    ]
-    with (base / "log").open("wb") as log:
-        daemon = subprocess.Popen([*command, "--bridge=none", "--iptables=false"], stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + 60
-        while subprocess.run(["docker", "-H", host, "version"], capture_output=True).returncode:
-            if daemon.poll() is not None or time.monotonic() > until:
-                pytest.skip(f"dockerd does not start here: {(base / 'log').read_text()[-300:]}")
-            time.sleep(0.1)
-        yield host
-    finally:
-        subprocess.run(f"docker -H {host} ps -aq | xargs -r docker -H {host} rm -f", shell=True, capture_output=True)
-        daemon.terminate()
-        daemon.wait(30)
-        for line in Path("/proc/mounts").read_text().splitlines()[::-1]:
-            if line.split()[1].startswith(str(base)):
-                subprocess.run(["umount", "-l", line.split()[1]], capture_output=True)
-        remove_tree(base)
-
-
-def docker(host: str, *words: str) -> str:
-    done = subprocess.run(["docker", "-H", host, *words], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def eventually(host: str, container: str, command: str) -> str:

@@ -13,13 +13,13 @@ from halab.backends.kind import Kind
 from halab.errors import HalabError
 from halab.images.embedded import EmbeddedEngine
 
-from .test_docker import docker, dockerd  # noqa: F401  (the fixture)
+from .dockerd import docker
 
 pytestmark = pytest.mark.needs("dockerd", "kind", "busybox")
 
 
 @pytest.fixture
-def engine(dockerd: str, halab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:  # noqa: F811
+def engine(dockerd: str, halab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("DOCKER_HOST", dockerd)
     monkeypatch.setattr(Kind, "_preflight", lambda self: None)  # it may refuse this machine; here kind is to find out by itself
     yield dockerd

@@ -1,6 +1,6 @@
-"""The gateway's image, built from this machine's own programs: no base image has to be pulled, and it is the very code that runs here.
+"""Images of halab's own programs, built from what is on this machine: no base image has to be pulled, and it is the very code that runs here.
 
-A Python and its libraries, Envoy, this package, and exactly those packages that the data plane imports.
+A Python and its libraries, this package, and exactly those packages that the program imports; for the gateway Envoy as well.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from halab.images.bases.languages import interpreter
 
 REFERENCE = "halab-gateway:1"
 ENTRY = "halab.cluster.dataplane.pod"
+REGISTRY, REGISTRY_ENTRY = "halab-registry:1", "halab.images.registry.__main__"
 SKIPPED = shutil.ignore_patterns("__pycache__", "tests", "*.pyi", "widgets", "static")
 # What is loaded decides what is copied. Packages with a ``.libs`` folder beside them bring it along.
-ASK = f"""
-import json, sys, {ENTRY}
-tops = {{name.partition(".")[0] for name in sys.modules}}
-print(json.dumps(sorted(tops - sys.stdlib_module_names - {{"__main__", "_distutils_hack"}})))
+ASK = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+tops = {name.partition(".")[0] for name in sys.modules}
+print(json.dumps(sorted(tops - sys.stdlib_module_names - {"__main__", "_distutils_hack"})))
 """
 DOCKERFILE = """FROM python:{version}
 COPY site /halab/site
@@ -33,33 +35,51 @@ USER 65532
 EXPOSE 8080 8443
 CMD ["python3", "-m", "{entry}"]
 """
+REGISTRY_DOCKERFILE = """FROM python:{version}
+COPY site /halab/site
+ENV PYTHONPATH=/halab/site PYTHONDONTWRITEBYTECODE=1 HALAB_HOME=/tmp/halab
+EXPOSE 5000
+CMD ["python3", "-m", "{entry}", "/data", "0.0.0.0", "5000"]
+"""
 
 
 def build(folder: Path, report: Callable[[str], None]) -> Path:
-    """The image's archive, made in ``folder``. Raises ImageError, MachineError."""
+    """The gateway's archive, made in ``folder``. Raises ImageError, MachineError."""
     report("building the gateway's image")
+    envoy = folder / "context" / "envoy"
+    envoy.parent.mkdir(parents=True)
+    envoy.write_bytes(_envoy().read_bytes())
+    envoy.chmod(0o755)
+    return _build(folder, REFERENCE, DOCKERFILE, ENTRY)
+
+
+def build_registry(folder: Path, report: Callable[[str], None]) -> Path:
+    """The archive of halab's own registry. Raises ImageError, MachineError."""
+    report("building the registry's image")
+    return _build(folder, REGISTRY, REGISTRY_DOCKERFILE, REGISTRY_ENTRY)
+
+
+def _build(folder: Path, reference: str, dockerfile: str, entry: str) -> Path:
     context = folder / "context"
     site = context / "site"
     site.mkdir(parents=True)
-    for package in packages():
+    for package in packages(entry):
         _copy(package, site)
-    (context / "envoy").write_bytes(_envoy().read_bytes())
-    (context / "envoy").chmod(0o755)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (context / "Dockerfile").write_text(DOCKERFILE.format(version=version, entry=ENTRY))
+    (context / "Dockerfile").write_text(dockerfile.format(version=version, entry=entry))
     # The packages fit one minor version of Python. Where the machine's own Python is another, a real base image has to be pulled.
     engine = api.engine("embedded" if interpreter()[1].startswith(f"{version}.") else "docker")
-    engine.build(api.Request(context, tags=(REFERENCE,)), lambda _event: None)
-    archive = folder / "gateway.tar"
-    engine.save([REFERENCE], archive)
+    engine.build(api.Request(context, tags=(reference,)), lambda _event: None)
+    archive = folder / "image.tar"
+    engine.save([reference], archive)
     return archive
 
 
-def packages() -> list[Path]:
-    """Files and folders of the packages that the data plane imports."""
-    done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=60, check=False)
+def packages(entry: str = ENTRY) -> list[Path]:
+    """Files and folders of the packages that the module ``entry`` imports."""
+    done = subprocess.run([sys.executable, "-c", ASK, entry], capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
-        raise MachineError("the gateway's image", f"its code cannot be imported: {done.stderr.strip()[-300:]}")
+        raise MachineError(f"the image of {entry}", f"its code cannot be imported: {done.stderr.strip()[-300:]}")
     found: list[Path] = []
     for name in json.loads(done.stdout):
         for base in map(Path, sys.path):

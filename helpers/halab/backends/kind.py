@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halab.backends import choice, gateway, kind_config, kind_run, preflight, provided
+from halab.backends import choice, gateway, kind_config, kind_registry, kind_run, preflight, provided
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
@@ -31,7 +31,7 @@ WORKERS = 3
 
 
 class Kind(Remote):
-    """``options``: nodes (workers), control_planes, image, http, https (ports of this machine), gateway."""
+    """``options``: nodes (workers), control_planes, image, http, https (ports of this machine), gateway, registry."""
 
     def __init__(self, name: str, options: dict[str, Any] | None = None) -> None:
         super().__init__(name)
@@ -54,7 +54,18 @@ class Kind(Remote):
             self._create(report)
         self._wait_until_ready(report)
         self._equip(report)
+        if self.choice.options.get("registry"):
+            self._register(report)
         return self.summary()
+
+    def _register(self, report: Report) -> None:
+        """The registry beside the cluster; ``up`` fails without it, because it was asked for by name."""
+        port = int(self.choice.made.get("registry") or self._free_port(kind_registry.FIRST_PORT))
+        kind_registry.ensure(self.cluster, port, report)
+        kind_registry.introduce(self.cluster, port, self.kubeconfig())
+        self.choice = replace(self.choice, made=self.choice.made | {"registry": port})
+        choice.write(self.name, self.choice)
+        report(f"images pushed to localhost:{port} can be pulled by that name in the cluster")
 
     def _strangers(self) -> list[kind_run.NodeContainer]:
         """A cluster of this name that halab does not know of is someone else's."""
@@ -164,11 +175,15 @@ class Kind(Remote):
             choice.forget(self.name)
             return True
         running = [node.id for node in kind_run.nodes(self.cluster) if node.state == "running"]
+        if self.choice.made.get("registry"):
+            kind_registry.stop(self.cluster)
         if running:
             kind_run.checked("docker", "stop", "--time", "5", *running)
         return bool(running)
 
     def _remove(self) -> None:
+        if self.choice.options.get("registry"):
+            kind_registry.remove(self.cluster)
         kind_run.delete(self.cluster, self.folder / "kubeconfig")
         left = kind_run.nodes(self.cluster)
         if left:

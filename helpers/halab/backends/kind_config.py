@@ -12,7 +12,8 @@ from halab.errors import UsageError
 from halab.settings import KUBERNETES_MINOR
 
 IMAGE_SETTING = "HALAB_KIND_IMAGE"
-# A node image belongs to the kind that it was built for (kind's release notes). Others take kind's own default, which kind itself pins by digest.
+# A node image belongs to the kind that it was built for: these digests are those of kind's release notes (v0.33.0: "Images pre-built for this
+# release") and of pkg/apis/config/defaults/image.go at v0.30.0. The name has no host: the engine's own default registry or mirror is asked. Others take kind's own default, which kind itself pins by digest.
 IMAGES = {
     (0, 33): "kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d",
     (0, 30): "kindest/node:v1.34.0@sha256:7416a61b42b1662ca6ca89f02028ac133a309a2a30ba309614e8ec94d976dc5a",
@@ -45,6 +46,10 @@ def config(name: str, *, workers: int, control_planes: int, image: str, http: in
         f"name: {name}",
         "networking:",
         f"  apiServerAddress: {LOOPBACK} # the API is for this machine alone",
+        "containerdConfigPatches: # where nodes look up registries by name: node images before kind v0.27 must be told",
+        "  - |-",
+        '    [plugins."io.containerd.grpc.v1.cri".registry]',
+        '      config_path = "/etc/containerd/certs.d"',
         "nodes:",
     ]
     for index in range(control_planes):

@@ -42,17 +42,18 @@ def explained(subject: str, text: str) -> HalabError:
     return ClusterError(subject, " / ".join(words[-3:])[-500:] or "failed without a word", "halab doctor may know more")
 
 
-def run(*command: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
+def run(*command: str, seconds: float = SECONDS, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """``text`` is the program's standard input."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
     except FileNotFoundError:
         raise MachineError(command[0], "is not installed", "see: halab doctor") from None
     except subprocess.TimeoutExpired:
         raise ClusterError(" ".join(command[:3]), f"has not ended in {seconds:.0f} s", "see: docker ps") from None
 
 
-def checked(*command: str, seconds: float = SECONDS) -> str:
-    done = run(*command, seconds=seconds)
+def checked(*command: str, seconds: float = SECONDS, text: str | None = None) -> str:
+    done = run(*command, seconds=seconds, text=text)
     if done.returncode:
         raise explained(" ".join(command[:3]), done.stderr + done.stdout)
     return done.stdout

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 name_option = click.option("--name", default="default", envvar="HALAB_CLUSTER", show_default=True, help="Which cluster.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 ONLY = {  # options of `up` that one backend alone understands
-    choice.KIND: ("control_planes", "image", "http", "https"),
+    choice.KIND: ("control_planes", "image", "http", "https", "registry"),
     choice.EXISTING: ("kubeconfig", "context", "namespace", "ingress", "load", "has"),
 }
 
@@ -75,6 +75,9 @@ def document(status: manage.Status) -> dict[str, object]:
     "--http-port", "http", type=click.IntRange(1, 65535), help="kind: this machine's port for Ingress  [default: free, from 8080]"
 )
 @click.option("--https-port", "https", type=click.IntRange(1, 65535), help="kind: the same for TLS  [default: free, from 8443]")
+@click.option(
+    "--registry", is_flag=True, default=None, help="kind: a registry beside it, at localhost:5001 or the next free port."
+)
 @click.option("--kubeconfig", type=click.Path(exists=True, dir_okay=False), help="existing: the kubeconfig  [default: kubectl's]")
 @click.option("--context", help="existing: its context  [default: the current one]")
 @click.option("--namespace", help="existing: your namespace, given or to be created  [default: halab-USER]")

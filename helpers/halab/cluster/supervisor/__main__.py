@@ -26,7 +26,7 @@ WAIT_THEN_SWEEP = 'read -r _; exec "$@"'
 def main(arguments: list[str]) -> int:
     if arguments[0] == "--sweep":
         left = processes.kill_descendants(os.getpid())
-        directory = Path(arguments[1])
+        directory = Path(arguments[-1])
         if (directory / RUNNING).exists():  # the supervisor was killed: its containers are not ours by birth
             from halab.cluster.supervisor.engine import clear_directory
 

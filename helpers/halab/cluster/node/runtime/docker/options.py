@@ -98,7 +98,7 @@ def container_options(
         "User": f"{spec.user.uid}:{spec.user.gid}",
         "Tty": spec.terminal,
         "OpenStdin": spec.stdin,
-        "StdinOnce": False,  # the agent stays attached; when input ends, it closes its side
+        "StdinOnce": spec.stdin_once,  # then the end of the first client's input, which the agent passes on, is the program's
         "StopSignal": spec.stop_signal,
         "Healthcheck": NO_CHECK,
         "Labels": {**labels, **pod_labels(pod, spec.name)},
