@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,7 @@ def test_images_of_either_builder_are_found_and_others_are_the_engines_refusal(s
         container = {"image": f"{name}:1", "imagePullPolicy": "Never", "command": None}
         shared.apply(pod(name, "", container=container))
         shared.ready(name)
-        assert shared.until(lambda name=name: shared.kubectl("logs", name)) == "built\n"
+        assert shared.until(partial(shared.kubectl, "logs", name)) == "built\n"
     shared.apply(pod("stranger", "true", image="nowhere.test/no/such:1"))
     reason = shared.until(lambda: (shared.status("stranger").get("state") or {}).get("waiting", {}).get("message", ""))
     assert "nowhere.test" in reason
