@@ -60,12 +60,12 @@ def _table(rows: list[Row], machine: dict[str, object]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, Python {machine['python']}")
-    for heading, side in (("what", "left"), ("measured", "right"), ("budget", "right"), ("", "left")):
+    for heading, side in (("what", "left"), ("measured", "right"), ("budget", "right"), ("", "left"), ("load", "right")):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
     for row in rows:
         budget = "" if row.budget is None else f"{row.budget:g} {row.unit}"
         verdict = {None: "", True: "met", False: "[red]over[/red]" if row.better == "lower" else "[red]under[/red]"}[row.met]
-        table.add_row(row.what, f"{row.value:.2f} {row.unit}", budget, verdict)
+        table.add_row(row.what, f"{row.value:.2f} {row.unit}", budget, verdict, f"{row.load:g}")
     Console(stderr=True, width=100).print(table)
 
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ HALAB = str(Path(sys.executable).parent / "halab")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``budget`` is what ARCHITECTURE.md asks for; ``better`` says on which side of it good values lie."""
+    """``budget`` is what ARCHITECTURE.md asks for; ``better`` says on which side of it good values lie; ``load`` is the machine's when
+    the row was made, its own work included: a cluster is a dozen processes."""
 
     what: str
     value: float
@@ -33,6 +34,7 @@ class Row:
     budget: float | None
     better: str = "lower"
     runs: int = 1
+    load: float = field(default_factory=lambda: round(os.getloadavg()[0], 1))
 
     @property
     def met(self) -> bool | None:
