@@ -127,8 +127,10 @@ async def test_a_protobuf_body_is_read(client: Client) -> None:
     assert made["metadata"]["labels"] == {"app": "web"}
 
 
-async def test_an_upgraded_request_reaches_the_node_byte_for_byte(server: Server, client: Client) -> None:
-    """A stand-in for a node agent answers the upgrade and echoes; it sees the server's own token, never the client's."""
+@pytest.mark.parametrize("node", ["node-1", "a-stranger"])
+async def test_an_upgraded_request_reaches_the_node_byte_for_byte(server: Server, client: Client, node: str) -> None:
+    """A stand-in for a node agent answers the upgrade and echoes; it sees the server's own token, never the client's, and a node that
+    is not of this cluster sees none."""
     seen: list[http.Scope] = []
 
     async def agent(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
@@ -138,15 +140,15 @@ async def test_an_upgraded_request_reaches_the_node_byte_for_byte(server: Server
         while data := await taken.reader.read(1000):
             taken.writer.write(data[::-1])
 
-    where = await namespace(client, "tunnels")
+    where = await namespace(client, f"tunnels-{node}")
     config = server.config
     address, port = config.addresses.node(0), 20250
     node_status = {
         "addresses": [{"type": "InternalIP", "address": address}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
     }
-    await client.create(NODES, {"metadata": {"name": "n"}, "status": node_status})
-    await client.create(PODS, {"metadata": {"name": "p"}, "spec": POD["spec"] | {"nodeName": "n"}}, where)
+    await client.create(NODES, {"metadata": {"name": node}, "status": node_status})
+    await client.create(PODS, {"metadata": {"name": "p"}, "spec": POD["spec"] | {"nodeName": node}}, where)
     ready = asyncio.Event()
     task = asyncio.create_task(http.serve(agent, address, port, config.certificate, config.key, on_ready=ready.set))
     await ready.wait()
@@ -165,6 +167,7 @@ async def test_an_upgraded_request_reaches_the_node_byte_for_byte(server: Server
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     headers = dict(seen[0]["headers"])
-    assert seen[0]["path"] == "/exec/tunnels/p/c" and seen[0]["query_string"] == b"input=1&output=1&command=sh&command=-c"
-    assert headers[b"authorization"] == f"Bearer {config.tokens['system:apiserver']}".encode()
+    assert seen[0]["path"] == f"/exec/{where}/p/c" and seen[0]["query_string"] == b"input=1&output=1&command=sh&command=-c"
+    token = f"Bearer {config.tokens['system:apiserver']}".encode()
+    assert headers.get(b"authorization") == (token if node in config.nodes else None)
     assert headers[b"x-stream-protocol-version"] == b"v4.channel.k8s.io"

@@ -35,6 +35,12 @@ class Stream(Protocol):
         ...
 
 
+class Flushed(Protocol):
+    """What has something to write."""
+
+    def flush(self) -> None: ...
+
+
 class Unread:
     """What watches' clients have not read yet, and a bound on all of it: a hundred clients that each stay within their own limit could
     still take all memory. The one that is furthest behind goes first."""
@@ -111,7 +117,20 @@ class Fanout:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.unread = Unread()
+        self._dirty: list[Flushed] = []
         self._channels: dict[tuple[str, str], tuple[Channel, object]] = {}
+
+    def later(self, stream: Flushed) -> None:
+        """Have ``stream`` write after what runs now: the writer of an event has its answer first, and events that come together go out in
+        one piece (a TLS record, a system call, a client's awakening)."""
+        self._dirty.append(stream)
+        if len(self._dirty) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for stream in dirty:
+            stream.flush()
 
     def join(self, resource: str, namespace: str, stream: Stream) -> None:
         """``stream`` is told of every later event of a namespace (of all, if empty) of a resource."""

@@ -59,6 +59,7 @@ class Watch:
     __slots__ = (
         "answer",
         "behind",
+        "chunks",
         "context",
         "deadline",
         "ended",
@@ -83,6 +84,7 @@ class Watch:
         self.queue: deque[Event] | None = deque()  # None once live
         self.ended = False
         self.behind = False  # something waits for the client to read it
+        self.chunks: list[bytes] | None = None  # events that are about to be written
         self.timer: asyncio.TimerHandle | None = None
         self.deadline = self.mark_at = 0.0  # on the loop's clock
         self.sent = 0  # the revision that the client has seen
@@ -100,12 +102,22 @@ class Watch:
             if len(self.queue) > MAX_QUEUE:
                 self.drop()
         elif (chunk := self.render(event)) is not None:
-            waiting = self.answer.push(chunk)
-            if waiting < 0 or waiting > MAX_BUFFER:
-                self.drop()
-            elif waiting or self.behind:
-                self.behind = waiting > 0
-                self.context.fanout.unread.note(self, waiting)
+            if self.chunks is None:
+                self.chunks = []
+                self.context.fanout.later(self)
+            self.chunks.append(chunk)
+
+    def flush(self) -> None:
+        """Write the events that came since the last time."""
+        chunks, self.chunks = self.chunks, None
+        if not chunks or self.ended:
+            return
+        waiting = self.answer.push(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        if waiting < 0 or waiting > MAX_BUFFER:
+            self.drop()
+        elif waiting or self.behind:
+            self.behind = waiting > 0
+            self.context.fanout.unread.note(self, waiting)
 
     def unread(self) -> int:
         return self.answer.unread()
@@ -195,6 +207,7 @@ class Watch:
         self.timer = asyncio.get_running_loop().call_at(min(self.deadline, self.mark_at), self._wake)
 
     def _wake(self) -> None:
+        self.flush()
         now = asyncio.get_running_loop().time()
         if now >= self.deadline:
             self.end()
