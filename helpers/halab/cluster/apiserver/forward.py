@@ -81,6 +81,7 @@ class Answer:
     headers: list[tuple[bytes, bytes]]
     pieces: AsyncIterator[bytes]
     writer: asyncio.StreamWriter
+    sending: asyncio.Future[None] | None = None  # of the request's body, which may go on
 
     def header(self, name: bytes) -> bytes:
         return next((value for key, value in self.headers if key == name), b"")
@@ -119,6 +120,18 @@ class _Parsing:
         self.complete = True
 
 
+async def _send(writer: asyncio.StreamWriter, body: AsyncIterator[bytes]) -> None:
+    """A server may answer before it has read everything, and hang up on the rest: what it said is read all the same."""
+    async for piece in body:
+        if piece:
+            try:
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+            except ConnectionError:
+                return
+    writer.write(b"0\r\n\r\n")
+
+
 async def stream(
     target: Target, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = (), body: AsyncIterator[bytes] | None = None
 ) -> Answer:
@@ -128,28 +141,40 @@ async def stream(
     sent.append((b"connection", b"close"))
     if body is not None:
         sent.append((b"transfer-encoding", b"chunked"))
-    writer.write(_head(target, method, path, sent))
-    if body is not None:
-        async for piece in body:
-            if piece:
-                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-                await writer.drain()
-        writer.write(b"0\r\n\r\n")
     parsing = _Parsing()
     parser: Any = httptools.HttpResponseParser(parsing)
     try:
-        while not parsing.started:
-            data = await reader.read(PIECE)
-            if not data:
-                raise status.internal(f"error trying to reach {target.host}:{target.port}: EOF")
-            parser.feed_data(data)
+        writer.write(_head(target, method, path, sent))
+        reading = asyncio.ensure_future(_read_head(reader, parser, parsing))
+        sending = asyncio.ensure_future(_send(writer, body)) if body is not None else None
+        try:
+            if sending is not None:
+                await asyncio.wait([sending, reading], return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    sending.result()
+            await reading
+        except BaseException:
+            reading.cancel()
+            if sending is not None:
+                sending.cancel()
+            raise
     except (httptools.HttpParserError, OSError) as error:
         writer.close()
         raise status.internal(f"error trying to reach {target.host}:{target.port}: {error}") from None
     except BaseException:
         writer.close()
         raise
-    return Answer(parser.get_status_code(), parsing.headers, _pieces(reader, writer, parser, parsing), writer)
+    if sending is not None:
+        sending.add_done_callback(lambda over: over.cancelled() or over.exception())  # who has answered need not read the rest
+    return Answer(parser.get_status_code(), parsing.headers, _pieces(reader, writer, parser, parsing), writer, sending)
+
+
+async def _read_head(reader: asyncio.StreamReader, parser: Any, parsing: _Parsing) -> None:
+    while not parsing.started:
+        data = await reader.read(PIECE)
+        if not data:
+            raise ConnectionResetError("EOF")
+        parser.feed_data(data)
 
 
 async def _pieces(

@@ -49,7 +49,7 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            return
+            raise ConnectionResetError("the client left")  # half a body must not pass for a whole one
         yield message["body"]
         more = message["more_body"]
 
