@@ -118,6 +118,15 @@ def test_an_index_may_fail_alone() -> None:
     assert todo.ending is not None and todo.ending["reason"] == "FailedIndexes"
 
 
+def test_an_index_that_failed_waits_alone_for_its_next_try() -> None:
+    work = job(completionMode="Indexed", completions=3, parallelism=2, backoffLimitPerIndex=2, backoffLimit=2**31 - 1)
+    failed = worker("a", "Failed", index=0, ended=NOW - 4)
+    todo = plan(work, [failed], NOW)
+    assert (todo.create, todo.again_in) == ([1], 6.0)
+    later = plan(work, [failed, worker("b", index=1)], NOW + 6)
+    assert later.create == [0] and later.index_failures[0] == 1
+
+
 def test_the_failure_policy_names_container_code_and_rule() -> None:
     each = worker("a", "Failed")
     each["status"]["containerStatuses"] = [{"name": "main", "state": {"terminated": {"exitCode": 42}}}]

@@ -225,6 +225,15 @@ class _Job:
         delay: float = min(BACKOFF * 2 ** min(len(recent) - 1, 10), LONGEST_BACKOFF)
         return max(0.0, recent[-1] + delay - self.now)
 
+    def index_backoff(self, index: int) -> float:
+        """The same for one index of a job whose indexes fail on their own."""
+        failures = self.index_failures.get(index, 0)
+        ends = [finished_at(pod) for pod in self.pods if index_of(pod) == index and has_failed(self.job, pod)]
+        if not failures or not ends:
+            return 0.0
+        delay: float = min(BACKOFF * 2 ** min(failures - 1, 10), LONGEST_BACKOFF)
+        return max(0.0, max(ends) + delay - self.now)
+
     def pending_indexes(self, count: int) -> list[int]:
         """The lowest indexes that nobody works on."""
         if not self.indexed:
@@ -314,11 +323,15 @@ def _manage(numbers: _Job, result: Plan) -> None:
     missing = want - active - (numbers.terminating if only_replaces_failed(numbers.job) else 0)
     if missing <= 0:
         return
-    wait = numbers.backoff() if numbers.spec.get("backoffLimitPerIndex") is None or numbers.new_failed else 0.0
-    if wait > 0:
+    if numbers.indexed and numbers.spec.get("backoffLimitPerIndex") is not None:
+        waits = {index: numbers.index_backoff(index) for index in numbers.pending_indexes(min(missing, MOST_AT_ONCE))}
+        result.create = [index for index, wait in waits.items() if not wait]
+        wait = min((wait for wait in waits.values() if wait), default=0.0)
+    else:
+        wait = numbers.backoff()
+        result.create = [] if wait else numbers.pending_indexes(min(missing, MOST_AT_ONCE))
+    if wait:
         result.again_in = wait
-        return
-    result.create = numbers.pending_indexes(min(missing, MOST_AT_ONCE))
 
 
 def _note_suspension(numbers: _Job, status: Obj, result: Plan) -> None:
