@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from halab.cluster.apiserver import goyaml, health, reads
+from halab.cluster.apiserver import api_services, goyaml, health, reads
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.render import Format, Renderer
 from halab.cluster.apiserver.request import Request
@@ -131,3 +131,19 @@ def test_counts_of_a_status_are_those_of_its_kind() -> None:
         "status.readyReplicas: Invalid value: 0: cannot be greater than status.replicas",
         "status.availableReplicas: Invalid value: 0: cannot be greater than status.replicas",
     ]
+
+
+def test_every_group_that_is_served_has_an_api_service_that_is_available() -> None:
+    names = [api_services.name_of(*place) for place in api_services.builtin()]
+    assert {"v1.", "v1.apps", "v2.autoscaling", "v1beta1.metrics.k8s.io"} <= set(names)
+    assert "v1.apiregistration.k8s.io" not in names
+    own, custom = api_services.local("", "v1"), api_services.local("x.io", "v1")
+    assert own["spec"] == {"version": "v1", "groupPriorityMinimum": 18000, "versionPriority": 1}
+    assert custom["metadata"]["labels"] == {"kube-aggregator.kubernetes.io/automanaged": "true"}
+    assert custom["status"]["conditions"][0]["reason"] == "Local"
+    order = [
+        api_services.local(group, "v1")["spec"]["groupPriorityMinimum"]
+        for group, _ in kinds.GROUPS
+        if group != "apiregistration.k8s.io"
+    ]
+    assert order == sorted(order, reverse=True)

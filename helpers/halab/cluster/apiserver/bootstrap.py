@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from halab.cluster.apiserver import api_services
 from halab.cluster.apiserver.names import now
 from halab.cluster.kube import crd, gateway, kinds, rbac_bootstrap
 from halab.cluster.kube.decode import decode_object
@@ -52,6 +53,10 @@ def bootstrap(store: Store, config: ClusterConfig) -> None:
         _kubernetes_service(tx, config)
         for definition in gateway.definitions():
             _definition(tx, definition)
+        for group, version in api_services.builtin():
+            api_services.ensure(tx, group, version, make)
+        networks = {"spec": {"cidrs": [config.addresses.service_cidr]}, "metadata": {"name": "kubernetes"}}
+        ensure(tx, kinds.SERVICE_CIDRS, networks)
 
     store.transact(work)
 

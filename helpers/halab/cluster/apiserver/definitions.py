@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+from halab.cluster.apiserver import api_services
 from halab.cluster.apiserver.deletes import CLEANUP, delete_object
 from halab.cluster.apiserver.names import now
 from halab.cluster.apiserver.options import DeleteOptions
@@ -50,6 +52,7 @@ class Definitions:
         collection = store.collection(RESOURCE)
         for entry in collection.select():
             self._serve(entry.name, entry.obj())
+            self._later(entry.name)
         self._stop = collection.watch("", self._changed)
 
     def close(self) -> None:
@@ -115,6 +118,10 @@ class Definitions:
         if state != definition.get("status"):
             definition["status"] = state
             tx.put(RESOURCE, "", name, definition)
+        if is_established(definition):
+            served = [version["name"] for version in definition["spec"]["versions"] if version.get("served")]
+            for version in served:
+                api_services.ensure(tx, definition["spec"]["group"], version, _made)
 
     def _clean(self, tx: Transaction, name: str, definition: Obj) -> None:
         """Delete the objects of a definition that is going; let it go when none is left."""
@@ -138,3 +145,19 @@ class Definitions:
             tx.put(RESOURCE, "", name, definition)
         else:
             tx.delete(RESOURCE, "", name, definition)
+            _unregister(tx, definition)
+
+
+def _made(kind: Kind, obj: Obj) -> Obj:
+    obj["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+    return obj
+
+
+def _unregister(tx: Transaction, definition: Obj) -> None:
+    """A definition is gone: so are the APIServices of versions that no other definition of its group serves."""
+    group = definition["spec"]["group"]
+    others = [entry.obj()["spec"] for entry in tx.list(RESOURCE)]
+    left = {version["name"] for spec in others if spec["group"] == group for version in spec["versions"] if version.get("served")}
+    for version in definition["spec"]["versions"]:
+        if version["name"] not in left:
+            api_services.forget(tx, group, version["name"])
