@@ -141,6 +141,21 @@ def test_a_refused_replica_set_is_told_in_the_conditions() -> None:
     assert create.on_error(ApiError(409, "exists", "AlreadyExists")) is None  # the cache was behind: look again
 
 
+def test_a_name_that_somebody_elses_set_has_counts_as_a_collision_and_gives_another_hash() -> None:
+    web = deployment(1)
+    create = plan(web, [], [], NOW)[0]
+    assert isinstance(create, Create)
+    name = create.obj["metadata"]["name"]
+    exists = ApiError(409, f'replicasets.apps "{name}" already exists', "AlreadyExists")
+    assert create.on_error is not None and create.on_error(exists) is None  # the cache may be behind: look again
+    create = plan(web, [], [], NOW, {name})[0]
+    assert isinstance(create, Create) and create.on_error is not None
+    (update,) = create.on_error(exists) or ()
+    assert isinstance(update, Update) and update.obj["status"]["collisionCount"] == 1
+    again = plan(update.obj, [], [], NOW, {name})[0]
+    assert isinstance(again, Create) and again.obj["metadata"]["name"] != name
+
+
 def test_a_selector_of_everything_is_refused() -> None:
     assert brief(plan(deployment(1, selector={}), [], [], NOW))[0].startswith("SelectingAll: ")
 

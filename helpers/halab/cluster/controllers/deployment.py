@@ -74,7 +74,9 @@ class DeploymentController(Controller):
             sets = [self.sets.get(key[0], rs["metadata"]["name"]) or rs for rs in sets]
         pods = [pod for rs in sets for pod in self.pods.indexed("controller", rs["metadata"]["uid"])]
         now = self.now()
-        actions = plan(deployment, sets, pods, now)
+        own = {rs["metadata"]["name"] for rs in sets}
+        taken = {rs["metadata"]["name"] for rs in self.sets.objects(key[0])} - own
+        actions = plan(deployment, sets, pods, now, taken)
         await self.apply(actions)
         if not actions and (wait := statuses.until_deadline(deployment, now)) is not None:
             self.queue.add_after(key, wait)

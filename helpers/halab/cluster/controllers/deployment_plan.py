@@ -7,7 +7,7 @@ change it makes brings the next pass. Sizes come from ``deployment_sizes.py``, c
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from halab.cluster.controllers import deployment_sizes as sizes
@@ -61,6 +61,7 @@ class _Rollout:
     deployment: Obj
     sets: dict[str, Obj]  # name -> replica set, changed in place of the cached one
     now: float
+    taken: Container[str] = frozenset()
     actions: list[Action] = field(default_factory=list)
     new_name: str | None = None
 
@@ -142,7 +143,7 @@ class _Rollout:
                 "template": template,
             },
         }
-        collided = name in self.sets
+        collided = name in self.sets or name in self.taken
         size = sizes.new_size(deployment, [*self.sets.values(), rs], rs)
         rs["spec"]["replicas"] = size
         rs["metadata"]["annotations"] = self._annotations_for(None, revision) | self._size_annotations()
@@ -302,8 +303,13 @@ def creation_failed(deployment: Obj, rs: Obj, exc: ApiError, now: float, *, coll
     return actions
 
 
-def plan(deployment: Obj, sets: Sequence[Obj], pods: Sequence[Obj], now: float) -> list[Action]:
-    """What to do for ``deployment``, given the replica sets it owns and all pods of those. ``now`` is Unix time."""
+def plan(
+    deployment: Obj, sets: Sequence[Obj], pods: Sequence[Obj], now: float, taken: Container[str] = frozenset()
+) -> list[Action]:
+    """What to do for ``deployment``, given the replica sets it owns and all pods of those.
+
+    ``now`` is Unix time; ``taken`` are the names of replica sets of the namespace that are not its own.
+    """
     selector = deployment["spec"]["selector"]
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         return [
@@ -311,7 +317,7 @@ def plan(deployment: Obj, sets: Sequence[Obj], pods: Sequence[Obj], now: float) 
                 deployment, "Warning", "SelectingAll", "This deployment is selecting all pods. A non-empty selector is required."
             )
         ]
-    rollout = _Rollout(deployment, {rs["metadata"]["name"]: rs for rs in sets}, now)
+    rollout = _Rollout(deployment, {rs["metadata"]["name"]: rs for rs in sets}, now, taken)
     if deployment["metadata"].get("deletionTimestamp"):
         rollout.finish(rollout=False)
         return rollout.actions
