@@ -2,4 +2,4 @@
 set -eu
 cd "$(dirname "$0")"
 kubectl apply -f deployment.yaml
-kubectl rollout status deployment/nginx-deployment --timeout=60s
+kubectl rollout status deployment/nginx-deployment --timeout=120s

@@ -2,4 +2,4 @@
 set -eu
 cd "$(dirname "$0")"
 kubectl apply -f web.yaml -f budget.yaml
-kubectl rollout status deployment/web --timeout=60s
+kubectl rollout status deployment/web --timeout=120s

@@ -2,6 +2,6 @@
 set -eu
 cd "$(dirname "$0")"
 kubectl apply -f web.yaml
+kubectl rollout status deployment/web --timeout=120s
 halab component start apiserver-2 controllers-2
 for number in 1 2 3; do ./member.sh "$number"; done
-kubectl rollout status deployment/web --timeout=60s

@@ -5,6 +5,6 @@ cd "$(dirname "$0")"
 halab image registry mirror "$LAB_ADDRESS:5000" "$LAB_ADDRESS:5001"
 ./deploy.sh "$LAB_ADDRESS:5000/shop@$(./publish.sh 1.0)"
 kubectl set image deployment/shop "app=$LAB_ADDRESS:5000/shop@$(./publish.sh 1.1)"
-kubectl rollout status deployment/shop --timeout=60s
+kubectl rollout status deployment/shop --timeout=120s
 kubectl rollout undo deployment/shop
-kubectl rollout status deployment/shop --timeout=60s
+kubectl rollout status deployment/shop --timeout=120s

@@ -7,4 +7,4 @@ KUBECONFIG=$(halab kubeconfig --name west)
 export KUBECONFIG
 kubectl create configmap place --from-literal=name=west --dry-run=client -o yaml | kubectl apply -f -
 kubectl apply -f ../start/shop.yaml
-kubectl rollout status deployment/shop --timeout=60s
+kubectl rollout status deployment/shop --timeout=120s

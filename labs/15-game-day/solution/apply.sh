@@ -2,4 +2,4 @@
 set -eu
 cd "$(dirname "$0")"
 kubectl apply -f shop.yaml -f route.yaml
-kubectl rollout status deployment/shop --timeout=60s
+kubectl rollout status deployment/shop --timeout=120s
