@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from halab.backends import choice, preflight
+from halab.backends import choice, kind_config, preflight
+from halab.backends.findings import Finding
 from halab.errors import MachineError
 from halab.settings import DOCKER, PROCESS
+
+ASK_SECONDS = 15  # for the engine to ask an image's registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ def choose(name: str) -> Chosen:
         return Chosen(known.backend, f"{known.backend}: cluster {name} is one already (another: halab down --purge first)")
     if preflight.embedded_exists(name):
         return Chosen(choice.EMBEDDED, f"embedded: cluster {name} is one already (another: halab down --purge first)")
-    failed = [finding for finding in preflight.kind_findings() if finding.level == "fail"]
+    failed = [finding for finding in preflight.kind_findings() if finding.level == "fail"] or node_image_missing()
     if not failed:
         return Chosen(
             choice.KIND,
@@ -41,6 +44,33 @@ def choose(name: str) -> Chosen:
     return Chosen(
         choice.EMBEDDED, f"embedded: it needs nothing; for a real Kubernetes (kind), {first.subject}: {first.fact}{better}"
     )
+
+
+def node_image_missing() -> list[Finding]:
+    """What kind would have to pull, where that cannot be done: a classroom without a network. Empty if all is well, or not to be known."""
+    version = preflight.kind_version()
+    image = kind_config.node_image(version) if version else ""
+    if not image:
+        return []  # kind's own default, whose name it keeps to itself
+    from docker.errors import DockerException, ImageNotFound
+    from requests import RequestException
+
+    from halab.engine.client import connect, reason
+
+    client = connect(timeout=ASK_SECONDS)
+    try:
+        client.inspect_image(image)
+    except ImageNotFound:
+        try:
+            client.inspect_distribution(image)
+        except (DockerException, RequestException) as error:
+            fact = f"{image.partition('@')[0]} is not here and cannot be pulled ({reason(error)[:120]})"
+            return [Finding("the node image", "fail", fact, "docker load it, or set HALAB_KIND_IMAGE to one that is here")]
+    except (DockerException, RequestException):
+        pass
+    finally:
+        client.close()
+    return []
 
 
 def engine_obstacle() -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from halab.errors import MachineError
 from halab.images import api
 from halab.images.bases.languages import interpreter
+from halab.images.elf import libraries
 
 REFERENCE = "halab-gateway:1"
 ENTRY = "halab.cluster.dataplane.pod"
@@ -66,9 +67,14 @@ def _build(folder: Path, reference: str, dockerfile: str, entry: str) -> Path:
     for package in packages(entry):
         _copy(package, site)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (context / "Dockerfile").write_text(dockerfile.format(version=version, entry=entry))
+    text = dockerfile.format(version=version, entry=entry)
     # The packages fit one minor version of Python. Where the machine's own Python is another, a real base image has to be pulled.
-    engine = api.engine("embedded" if interpreter()[1].startswith(f"{version}.") else "docker")
+    borrowed = interpreter()[1].startswith(f"{version}.")
+    if borrowed:  # a base that was pulled is complete; ours has what its Python needs, not what these packages need
+        _copy_libraries(context)
+        text = text.replace("\n", "\nCOPY libraries /\n", 1)
+    (context / "Dockerfile").write_text(text)
+    engine = api.engine("embedded" if borrowed else "docker")
     engine.build(api.Request(context, tags=(reference,)), lambda _event: None)
     archive = folder / "image.tar"
     engine.save([reference], archive)
@@ -91,6 +97,18 @@ def packages(entry: str = ENTRY) -> list[Path]:
             if name == "halab":
                 found.append(Path(__file__).parents[1])
     return found
+
+
+def _copy_libraries(context: Path) -> None:
+    """The shared libraries of the packages' extensions, and of Envoy, each where the loader finds it here."""
+    programs = [path for path in context.rglob("*") if path.is_file() and (path.suffix == ".so" or ".so." in path.name)]
+    programs += [path for path in (context / "envoy",) if path.exists()]
+    for library in libraries(programs):
+        if library.is_relative_to(context):
+            continue  # a package that brings its own
+        target = context / "libraries" / str(library.parent.resolve() / library.name).lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(library, target)
 
 
 def _copy(source: Path, site: Path) -> None:

@@ -29,7 +29,7 @@ def container(cluster: str) -> str:
 
 
 def ensure(cluster: str, port: int, report: Report) -> None:
-    """Have it run, reachable at localhost:``port``, its container known to kind's network. Raises HalabError."""
+    """Have it run on kind's network, reachable at localhost:``port``. Raises HalabError."""
     name = container(cluster)
     if found(cluster):
         kind_run.checked("docker", "start", name)
@@ -37,10 +37,9 @@ def ensure(cluster: str, port: int, report: Report) -> None:
     _provide_image(report)
     report(f"starting a registry at localhost:{port}")
     publish = f"127.0.0.1:{port}:{PORT}"
-    words = ("--restart", "unless-stopped", "--name", name, "--label", f"{LABEL}={cluster}", "-p", publish)
+    words = ("--restart", "unless-stopped", "--name", name, "--label", f"{LABEL}={cluster}", "--network", NETWORK, "-p", publish)
     try:
         kind_run.checked("docker", "run", "-d", *words, gateway_image.REGISTRY)
-        kind_run.checked("docker", "network", "connect", NETWORK, name)
     except BaseException:
         remove(cluster)
         raise
