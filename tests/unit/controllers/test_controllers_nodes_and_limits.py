@@ -11,6 +11,7 @@ from halab.cluster.client import rfc3339
 from halab.cluster.controllers import disruption, quota, volume_match
 from halab.cluster.controllers.hpa_behavior import History, limit
 from halab.cluster.controllers.hpa_metrics import Measure, MetricError, measures, propose
+from halab.cluster.controllers.hpa_words import failure, unregistered
 from halab.cluster.controllers.node_health import may_evict, silent_conditions, taints, unready_pod_conditions
 from halab.cluster.controllers.taint_eviction import stays_for
 from halab.cluster.controllers.volume_protection import claims_of, in_use
@@ -213,3 +214,18 @@ def test_a_claim_is_in_use_while_a_pod_with_a_node_has_it() -> None:
     user = pod("a", volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}, {"name": "s", "ephemeral": {}}])
     assert claims_of(user) == {"data", "a-s"} and in_use("data", [user])
     assert not in_use("data", [{**user, "status": {"phase": "Succeeded"}}])
+
+
+def test_a_metric_that_no_api_serves_is_told_as_such() -> None:
+    missing = "unable to fetch metrics from custom metrics API: no custom metrics API (custom.metrics.k8s.io) registered"
+    pods = {"type": "Pods", "pods": {"metric": {"name": "rps"}}}
+    assert unregistered(pods, "ns") == f"unable to get metric rps: {missing}"
+    described = {"kind": "Service", "name": "web"}
+    of_object = {"type": "Object", "object": {"metric": {"name": "rps"}, "describedObject": described}}
+    assert unregistered(of_object, "ns") == f"unable to get metric rps: Service on ns web/{missing}"
+    external = {"type": "External", "external": {"metric": {"name": "queue", "selector": {"matchLabels": {"q": "a"}}}}}
+    assert unregistered(external, "ns").startswith(
+        "unable to get external metric ns/queue/&LabelSelector{MatchLabels:map[string]string{q: a,},"
+        "MatchExpressions:[]LabelSelectorRequirement{},}: unable to fetch metrics from external metrics API: "
+    )
+    assert failure(external, "x") == ("FailedGetExternalMetric", "x", "failed to get queue external metric value: x")

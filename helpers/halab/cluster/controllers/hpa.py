@@ -15,6 +15,7 @@ from halab.cluster.controllers.actions import with_status
 from halab.cluster.controllers.base import Controller
 from halab.cluster.controllers.hpa_behavior import History, limit
 from halab.cluster.controllers.hpa_metrics import TOLERANCE, MetricError, Proposal, measures, propose
+from halab.cluster.controllers.hpa_words import failure, unregistered
 from halab.cluster.kube import quantity
 from halab.cluster.kube.kinds import BUILTIN, HORIZONTAL_POD_AUTOSCALERS, PODS, Kind
 from halab.cluster.kube.selectors import Selector, parse_label_selector
@@ -176,7 +177,7 @@ class HpaController(Controller):
             try:
                 proposal, name = await self._propose(hpa, metric, namespace, selector, current, pods, now)
             except (MetricError, ApiError) as exc:
-                failures.append(_failure(metric, str(exc)))
+                failures.append(failure(metric, str(exc)))
                 continue
             statuses.append(metric_status(metric, proposal))
             if best is None or proposal.replicas > best[0]:
@@ -212,9 +213,7 @@ class HpaController(Controller):
         elif metric["type"] == "ContainerResource":
             source, container, kind = metric["containerResource"], metric["containerResource"]["container"], "container resource"
         else:
-            name = (metric.get(metric["type"].lower()) or {}).get("metric", {}).get("name", "")
-            api = "external" if metric["type"] == "External" else "custom"
-            raise MetricError(f"unable to get metric {name}: no metrics returned from {api} metrics API")
+            raise MetricError(unregistered(metric, namespace))
         target, resource = source["target"], source["name"]
         items = await self._pod_metrics(namespace, selector, resource)
         found = measures(items, resource, container)
@@ -242,17 +241,3 @@ class HpaController(Controller):
             )
         items: list[Obj] = orjson.loads(body).get("items") or []
         return items
-
-
-def _failure(metric: Obj, text: str) -> tuple[str, str, str]:
-    """(reason, text of event and condition, text within FailedComputeMetricsReplicas)."""
-    kind = metric["type"]
-    if kind == "Resource":
-        name = metric["resource"]["name"]
-        words = f"failed to get {name} utilization: {text}"
-        return "FailedGetResourceMetric", words, f"failed to get {name} resource metric value: {words}"
-    if kind == "ContainerResource":
-        name = metric["containerResource"]["name"]
-        words = f"failed to get {name} utilization: {text}"
-        return "FailedGetContainerResourceMetric", words, f"failed to get {name} container metric value: {words}"
-    return f"FailedGet{kind}Metric", text, f"failed to get {kind.lower()} metric value: {text}"
