@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from cluster.api_process import Server
 from cluster.bare_cluster import free_number, make
+from cluster.small_disk import mounted
 from halab.cluster.client.client import Client
 from halab.cluster.kube.kinds import CONFIG_MAPS
 from halab.cluster.kube.status import ApiError
@@ -23,13 +23,8 @@ BALLAST = 4 << 20
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "disk", SIZE) as folder:
+        yield folder
 
 
 def last_byte(path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import IO
 
 import pytest
 
+from cluster.small_disk import mounted
 from halab.cluster.supervisor import manage
 from halab.settings import cluster_directory
 
@@ -100,3 +101,30 @@ def test_down_during_up_ends_both(halab_home: Path) -> None:
     assert said.endswith("error: cluster default: was stopped by another command while it came up; run: halab up\n")
     assert everyone(cluster_directory("default")) == []
     assert manage.up(nodes=1).state == "running"
+
+
+def test_a_build_on_a_full_disk_says_so_in_one_line_and_leaves_no_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "context"
+    folder.mkdir()
+    (folder / "big").write_bytes(os.urandom(6 << 20))
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY big /\n")
+    with mounted(tmp_path / "disk", "4m") as disk:
+        monkeypatch.setenv("HALAB_HOME", str(disk))
+        with start("image", "build", "-t", "x", str(folder)) as process:
+            said, _ = process.communicate()
+        assert process.returncode == 2
+        assert said.splitlines()[-1].startswith("error: ") and "No space left" in said and "free some space" in said
+        assert "Traceback" not in said
+        assert list((disk / "images" / "tmp").iterdir()) == []
+
+
+def test_up_on_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mounted(tmp_path / "disk", "4m") as disk:
+        monkeypatch.setenv("HALAB_HOME", str(disk))
+        with start("up", "--nodes", "1") as process:
+            said, _ = process.communicate()
+        assert process.returncode == 2
+        assert "MB are free on its disk; free some space" in said
+        assert list((disk / "clusters").iterdir()) == []

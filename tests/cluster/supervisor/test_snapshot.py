@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from cluster.small_disk import mounted
 from halab.cluster.client.client import Client
 from halab.cluster.kube.kinds import CONFIG_MAPS, DEPLOYMENTS, PERSISTENT_VOLUME_CLAIMS, PODS, Kind
 from halab.cluster.supervisor import api, layout, manage, snapshot
@@ -215,12 +216,8 @@ def test_a_bad_file_leaves_the_cluster_as_it_was(saved: tuple[ClusterConfig, Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", folder], capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with mounted(tmp_path / "disk", "80m") as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_the_old_state_and_no_half_file(up: Up, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
