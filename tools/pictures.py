@@ -25,10 +25,9 @@ def main() -> int:
     options = parser.parse_args()
     (options.out / "projector").mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
-        for name, (widget, data) in states().items():
-            if options.names and name not in options.names:
-                continue
+        for name in options.names or states():
             for look, theme, width, size in LOOKS:
+                widget, data = states()[name]  # anew, as a countdown in it runs
                 page = staged(browser, widget, data, theme, width, size)
                 page.wait_for_timeout(300)  # charts and edges are drawn a few frames later; nothing announces that
                 page.locator(".halab-widget").screenshot(

@@ -77,7 +77,7 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
             "fault": "latency",
             "target": "service/web",
             "hits": ["every request for service lab/web"],
-            "until": time.time() + 42,
+            "until": time.time() + 42.4,
             "error": "",
         }
     ]
