@@ -73,7 +73,7 @@ class LabSession:
 
     def enter(self) -> None:
         """Point this process (and every ``!command`` of the notebook) at the lab."""
-        os.environ.update({name: self.scene.environment[name] for name in ("KUBECONFIG", "PATH", "LAB_ADDRESS")})
+        os.environ.update({name: self.scene.environment[name] for name in ("HALAB_CLUSTER", "KUBECONFIG", "PATH", "LAB_ADDRESS")})
         os.chdir(self.scene.files)
         self.desk().start_recording()
 

@@ -24,6 +24,7 @@ import yaml
 from halab.backends import beside, features
 from halab.backends.access import Api, ApiError
 from halab.backends.base import Backend
+from halab.course import given
 from halab.course.catalog import Lab, course_root
 from halab.course.scene import Scene
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
@@ -32,9 +33,6 @@ from halab.settings import halab_home
 
 Report = Callable[[str], None]
 MARK = "halab.io/scene"
-KEEP, MANAGED_BY, OURS = "halab.io/keep", "app.kubernetes.io/managed-by", "halab"
-GIVEN_MARK = "halab-scene"  # a ConfigMap, where the namespace itself is not ours to annotate
-POD_SECURITY = "pod-security.kubernetes.io/"  # labels of a namespace that a learner may have set
 CLEARED = (
     "deployments",
     "statefulsets",
@@ -58,7 +56,6 @@ CLEARED = (
     "persistentvolumeclaims",
     "events",
 )  # owners before what they own, so that nothing is made anew
-KEPT = {("configmaps", "kube-root-ca.crt"), ("configmaps", GIVEN_MARK), ("serviceaccounts", "default")}
 CLEAR_TIMEOUT = 20.0  # seconds until everything of a scene must be gone
 
 
@@ -98,10 +95,12 @@ def open_stage(lab: Lab, backend: Backend, report: Report) -> Scene:
 
 def lay(lab: Lab, scene: Scene) -> None:
     """Create the namespace and the initial objects, then mark it as laid."""
-    if scene.namespace == lab.namespace:
+    if scene.namespace != lab.namespace:
+        given.restore_security(scene.api)
+    else:
         labels = {"halab.io/lab": lab.slug}
         space = scene.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": lab.namespace, "labels": labels}})
-        if learnt := {name: None for name in space["metadata"]["labels"] if name.startswith(POD_SECURITY)}:
+        if learnt := {name: None for name in space["metadata"]["labels"] if name.startswith(given.POD_SECURITY)}:
             scene.api.patch("namespaces", lab.namespace, {"metadata": {"labels": learnt}})
     if lab.manifests.is_dir():
         done = scene.kubectl("apply", "-f", str(lab.manifests))
@@ -111,56 +110,28 @@ def lay(lab: Lab, scene: Scene) -> None:
         mark = {"metadata": {"annotations": {MARK: scene_digest(lab)}}}
         scene.api.patch("namespaces", lab.namespace, mark)
     else:
-        _mark_given(scene, {"lab": lab.slug})
+        given.note(scene.api, lab=lab.slug)
 
 
 def _enter_given(lab: Lab, scene: Scene, report: Report) -> None:
     """The learner's one namespace on somebody's cluster holds one lab at a time, and what was in it before the course stays."""
-    there = scene.api.find("configmaps", GIVEN_MARK)
-    if there is not None and there["data"]["lab"] == lab.slug:
+    former = given.laid(scene.api)
+    if former == lab.slug:
         return
-    if there is not None:
-        if there["data"]["lab"]:
-            report(f"clearing lab {there['data']['lab']} away")
-        clear(scene)
+    if former is None:
+        kinds = [kind for kind in CLEARED if kind != "events"]
+        given.remember(scene.api, [f"{kind}/{obj['metadata']['name']}" for kind in kinds for obj in _present(scene.api, kind)])
     else:
-        before = [
-            f"{kind}/{obj['metadata']['name']}" for kind in CLEARED if kind != "events" for obj in _present(scene.api, kind)
-        ]
-        _mark_given(scene, {"lab": "", "before": "\n".join(before)})
+        if former:
+            report(f"clearing lab {former} away")
+        clear(scene)
     report(f"laying the scene in namespace {scene.namespace}")
     lay(lab, scene)
 
 
-def _mark_given(scene: Scene, data: dict[str, str]) -> None:
-    meta = {"name": GIVEN_MARK, "labels": {MANAGED_BY: OURS}}
-    there = scene.api.find("configmaps", GIVEN_MARK)
-    kept = there["data"] if there is not None else {}
-    scene.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {**kept, **data}})
-
-
-def _kept(scene: Scene) -> Callable[[str, Any], bool]:
-    """Whether a scene's clearing leaves (kind, object) alone: the cluster's own, and what was in a given namespace before the course."""
-    there = scene.api.find("configmaps", GIVEN_MARK)
-    before = set(there["data"].get("before", "").split()) if there is not None else set()
-    began = there["metadata"]["creationTimestamp"] if there is not None else ""
-
-    def spared(kind: str, obj: Any) -> bool:
-        name, made = obj["metadata"]["name"], obj["metadata"]["creationTimestamp"]
-        return (kind, name) in KEPT or f"{kind}/{name}" in before or made < began
-
-    return spared if there is None else lambda kind, obj: spared(kind, obj) or others(obj)
-
-
-def others(obj: Any) -> bool:
-    """Whether a program that is not halab's looks after it (Helm, an operator, a mesh that injects), or somebody asked that it be kept."""
-    labels = obj["metadata"].get("labels") or {}
-    return KEEP in labels or labels.get(MANAGED_BY, OURS) != OURS
-
-
 def doomed(scene: Scene) -> list[str]:
     """What ``clear`` would remove now, as ``kind/name``: the dry run."""
-    kept = _kept(scene)
+    kept = given.spared(scene.api)
     found = [f"{kind}/{obj['metadata']['name']}" for kind in CLEARED for obj in _present(scene.api, kind) if not kept(kind, obj)]
     return [name for name in found if not name.startswith("events/")]
 
@@ -175,7 +146,7 @@ def scene_digest(lab: Lab) -> str:
 
 def clear(scene: Scene) -> None:
     """Remove the learner's and the scene's objects from the namespace, and wait until they are gone."""
-    api, kept = scene.api, _kept(scene)
+    api, kept = scene.api, given.spared(scene.api)
     for kind in CLEARED:
         for obj in _present(api, kind):
             if not kept(kind, obj):
@@ -231,7 +202,8 @@ def leave(lab: Lab, scene: Scene) -> None:
         scene.api.delete("namespaces", lab.namespace)
         scene.api.wait("namespaces", lambda found: all(one["metadata"]["name"] != lab.namespace for one in found), CLEAR_TIMEOUT)
     else:
-        _mark_given(scene, {"lab": ""})
+        given.restore_security(scene.api)
+        given.note(scene.api, lab="")
 
 
 def _remove_made(lab: Lab, scene: Scene) -> None:
@@ -281,7 +253,8 @@ def learner_environment(lab: Lab, backend: Backend) -> dict[str, str]:
     new.replace(file)
     # The halab of this very environment comes first: scripts and notebooks call it by name.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "KUBECONFIG": str(file), "PATH": path, "LAB_ADDRESS": _own_address(config)}
+    cluster = backend.summary().name  # which halab's own commands mean, too
+    return {**os.environ, "HALAB_CLUSTER": cluster, "KUBECONFIG": str(file), "PATH": path, "LAB_ADDRESS": _own_address(config)}
 
 
 def _own_address(config: dict[str, Any]) -> str:

@@ -107,3 +107,18 @@ def test_one_right_that_is_missing_is_named_with_its_verb_and_the_role_s_file(so
         Existing("carol", {"kubeconfig": str(somebodys.learner), "namespace": "carol"}).up(lambda _text: None)
     assert caught.value.fact == "you may not: create, delete, deletecollection, get, list, patch, update, watch statefulsets.apps"
     assert str(rights.FILE) in caught.value.remedy
+
+
+def test_a_namespace_that_a_lab_made_strict_is_as_before_for_the_next_lab(somebodys: Somebodys) -> None:
+    somebodys.kubectl("create", "namespace", "dora")
+    somebodys.kubectl("label", "namespace", "dora", "pod-security.kubernetes.io/warn=baseline")
+    options = {"kubeconfig": str(somebodys.admin), "namespace": "dora", "load": "none", "has": ("networkpolicy",)}
+    Existing("dora", options).up(lambda _text: None)
+    lab = open_lab("02", cluster="dora", quiet=True)
+    for label in ("enforce=restricted", "warn=restricted"):
+        somebodys.kubectl("label", "namespace", "dora", "--overwrite", f"pod-security.kubernetes.io/{label}")
+    lab.reset(quiet=True)
+    labels = somebodys.kubectl("get", "namespace", "dora", "-o", "jsonpath={.metadata.labels}")
+    assert "restricted" not in labels and '"pod-security.kubernetes.io/warn":"baseline"' in labels
+    assert Existing("dora").down(purge=True)
+    somebodys.kubectl("get", "namespace", "dora")
