@@ -133,7 +133,7 @@ TABLE: tuple[Row, ...] = (
     # Controllers
     Row("Controllers", "HorizontalPodAutoscaler", R, "Looks every 5 s instead of 15. Resource metrics only: no custom, object or external metrics.",
         DOCS + "tasks/run-application/horizontal-pod-autoscale/"),
-    Row("Controllers", "Leader election", R, "Controllers and scheduler share one process and renew their Leases every 5 s (Kubernetes: 2 s).",
+    Row("Controllers", "Leader election", R, "Controllers and scheduler share one process and renew their Leases every 5 s (Kubernetes: 2 s). A leader that ends in good order hands on its Lease; Kubernetes' controller manager does from 1.36 on, where that is enabled.",
         DOCS + "concepts/architecture/leases/"),
 )  # fmt: skip
 
