@@ -121,3 +121,12 @@ def test_only_the_resource_that_changes_decides(policy: str, restarts: bool) -> 
     has: dict[str, Any] = {"requests": {"cpu": "1", "memory": "1"}}
     assert must_restart(container, has, {"requests": {"cpu": "2", "memory": "1"}}) is restarts
     assert not must_restart(container, has, {"requests": {"cpu": "1", "memory": "2"}})
+
+
+def test_an_agent_that_starts_anew_knows_what_was_granted() -> None:
+    of = pod("3")
+    of["status"] = {"containerStatuses": [{"name": "main", "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}}}]}
+    worker = Worker(of)
+    worker.resizer.look()
+    assert worker.reasons() == ["ResizeInfeasible"]
+    assert worker.resizer.granted["main"]["requests"]["cpu"] == "100m"

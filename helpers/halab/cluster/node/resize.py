@@ -29,6 +29,17 @@ def resources_of(container: Obj) -> Obj:
     return {key: dict(resources[key]) for key in ("limits", "requests") if resources.get(key)}
 
 
+def granted_before(pod: Obj) -> dict[str, Obj]:
+    """What an agent that ran here earlier had granted, as the pod's status says."""
+    status = pod.get("status") or {}
+    return {
+        each["name"]: resources_of(each)
+        for section in ("initContainerStatuses", "containerStatuses")
+        for each in status.get(section) or ()
+        if each.get("resources")
+    }
+
+
 def with_resources(pod: Obj, granted: dict[str, Obj]) -> Obj:
     """``pod`` with the resources that its containers were granted."""
 
@@ -74,7 +85,7 @@ class Resizer:
 
     def __init__(self, worker: PodWorker) -> None:
         self.worker = worker
-        self.granted = {name: resources_of(each) for name, each in specs_of(worker.pod).items()}
+        self.granted = {name: resources_of(each) for name, each in specs_of(worker.pod).items()} | granted_before(worker.pod)
         self.pending: tuple[str, str] | None = None
         self.under_way: int | None = None
 
