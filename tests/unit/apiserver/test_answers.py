@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from halab.cluster.apiserver import api_services, goyaml, health, reads
+from halab.cluster.apiserver import api_services, documents, goyaml, health, reads
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.render import Format, Renderer
 from halab.cluster.apiserver.request import Request
@@ -147,3 +147,20 @@ def test_every_group_that_is_served_has_an_api_service_that_is_available() -> No
         if group != "apiregistration.k8s.io"
     ]
     assert order == sorted(order, reverse=True)
+
+
+async def test_who_has_a_document_already_is_told_so() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    def request(**headers: bytes) -> Request:
+        given = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
+        return Request({"method": "GET", "path": "/", "headers": given, "query_string": b""}, None, send)  # type: ignore[arg-type]
+
+    await documents._tagged(request(), b"{}", b"application/json", "AB")
+    await documents._tagged(request(if_none_match=b'"AB"'), b"{}", b"application/json", "AB")
+    assert [message["status"] for message in sent if "status" in message] == [200, 304]
+    assert all((b"etag", b'"AB"') in message["headers"] for message in sent if "status" in message)
+    assert sent[-1]["body"] == b""

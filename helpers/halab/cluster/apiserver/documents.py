@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -81,7 +82,7 @@ class Documents:
                 version, content_type = wanted
                 core = parts[0] == "api"
                 body = self._json(("all", core, version), lambda: discovery.aggregated(kinds(), core=core, version=version))
-                await request.answer(200, body, content_type.encode(), [(b"vary", b"Accept")])
+                await _tagged(request, body, content_type.encode(), _tag(body), [(b"vary", b"Accept")])
                 return
         form = render.negotiate(request)
         server = f"{self.context.config.addresses.api}:{API_PORT}"
@@ -130,16 +131,34 @@ class Documents:
         kinds = self.context.registry.all()
         if path == "/openapi/v2":
             protobuf = b"proto-openapi" in request.headers.get(b"accept", b"")
-            await request.answer(200, *await asyncio.to_thread(openapi.v2, kinds, protobuf))
+            body, content_type = await asyncio.to_thread(openapi.v2, kinds, protobuf)
+            await _tagged(request, body, content_type, await asyncio.to_thread(_tag, body))
         elif path == "/openapi/v3":
-            await request.answer(200, self._json("openapi", lambda: openapi.index(kinds)), TEXT)
+            body = self._json("openapi", lambda: openapi.index(kinds))
+            await _tagged(request, body, TEXT, _tag(body))
         elif path.startswith("/openapi/v3/"):
-            body = await asyncio.to_thread(openapi.document, kinds, path.removeprefix("/openapi/v3/"))
-            if body is None:
-                raise UnknownPath
-            await request.answer(200, body, b"application/json", _IMMUTABLE if "hash" in request.params else ())
+            await self._group_document(request, path.removeprefix("/openapi/v3/"))
         else:
             raise UnknownPath
+
+    async def _group_document(self, request: Request, group: str) -> None:
+        """The document of one version of a group. A URL with the hash of another content leads to the one of today."""
+        from halab.cluster.kube import openapi
+
+        kinds = self.context.registry.all()
+        place = orjson.loads(self._json("openapi", lambda: openapi.index(kinds)))["paths"].get(group)
+        if place is None:
+            raise UnknownPath
+        url: str = place["serverRelativeURL"]
+        tag, asked = url.partition("hash=")[2], request.param("hash")
+        if asked and asked != tag:
+            text = f'<a href="{url}">Moved Permanently</a>.\n\n'
+            await request.answer(301, text.encode(), b"text/html; charset=utf-8", [(b"location", url.encode())])
+            return
+        body = await asyncio.to_thread(openapi.document, kinds, group)
+        if body is None:
+            raise UnknownPath
+        await _tagged(request, body, b"application/json", tag, _IMMUTABLE if asked else ())
 
     # -- health and metrics
 
@@ -167,6 +186,21 @@ class Documents:
         lines += ["# TYPE process_start_time_seconds gauge", f"process_start_time_seconds {context.started:.3f}"]
         lines += ["# TYPE process_cpu_seconds_total counter", f"process_cpu_seconds_total {time.process_time():.3f}", ""]
         return "\n".join(lines).encode()
+
+
+def _tag(body: bytes) -> str:
+    return hashlib.sha512(body).hexdigest().upper()
+
+
+async def _tagged(request: Request, body: bytes, content_type: bytes, tag: str, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Answer with an ETag; a client that has this content already is told so (304)."""
+    quoted = f'"{tag}"'
+    headers = [(b"etag", quoted.encode()), *more]
+    known = [part.strip().removeprefix("W/") for part in request.header(b"if-none-match").split(",")]
+    if quoted in known or "*" in known:
+        await request.answer(304, b"", b"", headers)
+        return
+    await request.answer(200, body, content_type, headers)
 
 
 def _aggregated(request: Request) -> tuple[str, str] | None:
