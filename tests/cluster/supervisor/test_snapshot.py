@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -298,3 +299,18 @@ def test_the_pods_of_a_snapshot_find_their_volumes_again(halab_home: Path, tmp_p
     assert before <= restored <= after
     manage.up()
     assert counted(restored + 5) > restored
+
+
+def test_failures_that_were_active_are_overdue_in_the_cluster_that_is_restored(up: Up, tmp_path: Path) -> None:
+    config = config_of(up())
+    folder = config.directory / "faults"
+    folder.mkdir()
+    record = {"id": "latency-1", "fault": "latency", "cluster": "default", "until": 9e9, "owner": [1, "2"], "guard": [3, "4"]}
+    (folder / "latency-1.json").write_text(json.dumps(record))
+    (folder / "broken.json").write_text("{")
+    snapshot.save("default", tmp_path / "s")
+    done = snapshot.restore("copy", tmp_path / "s")
+    there = done.config.directory / "faults"
+    assert [path.name for path in there.iterdir()] == ["latency-1.json"]
+    expected = record | {"cluster": "copy", "until": 0.0, "owner": [0, ""], "guard": [0, ""]}
+    assert json.loads((there / "latency-1.json").read_text()) == expected

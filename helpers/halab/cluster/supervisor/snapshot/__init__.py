@@ -7,6 +7,7 @@ The file is a tar of, in this order:
 ``state.db``        the API server's state at one moment, Secrets included
 ``sa.key``          the key that service account tokens are signed with: tokens in the state stay good
 ``volumes/``        the data of the volumes that the cluster provisioned, at the same moment (``freeze``)
+``faults/``         the records of failures that were active: the next ``up`` heals what they did to objects
 ``images.tar``      the built, pulled or loaded images that pods and templates name; built-in bases are made anew where it is restored
 ``digests.json``    SHA-256 of every file before it: its presence says that the file is whole
 ==================  ==================================================================================================================

@@ -10,7 +10,8 @@ from halab.settings import KUBERNETES_MINOR
 
 KIND = "halab snapshot"
 FORMAT = 1  # raise when a restore of this file by former code would go wrong
-HEADER, STATE, KEY, VOLUMES, IMAGES, DIGESTS = "snapshot.json", "state.db", "sa.key", "volumes", "images.tar", "digests.json"
+HEADER, STATE, KEY, IMAGES, DIGESTS = "snapshot.json", "state.db", "sa.key", "images.tar", "digests.json"
+VOLUMES, FAULTS = "volumes", "faults"  # folders
 
 
 class Unfit(Exception):

@@ -22,7 +22,17 @@ from halab.cluster.supervisor.credentials import new_tokens
 from halab.cluster.supervisor.files import disk_error, exchange, private_directory, try_lock, write_private
 from halab.cluster.supervisor.prepare import SPARE_BYTES
 from halab.cluster.supervisor.prepare import write as write_config
-from halab.cluster.supervisor.snapshot.header import DIGESTS, HEADER, IMAGES, KEY, STATE, VOLUMES, Header, Unfit
+from halab.cluster.supervisor.snapshot.header import (
+    DIGESTS,
+    FAULTS,
+    HEADER,
+    IMAGES,
+    KEY,
+    STATE,
+    VOLUMES,
+    Header,
+    Unfit,
+)
 from halab.cluster.supervisor.snapshot.relocate import relocation
 from halab.errors import ClusterError, MachineError, UsageError
 from halab.images import archive
@@ -158,7 +168,7 @@ def _unpack(file: Path, staging: Path) -> None:
                         digests = json.loads(source.read())
                     else:
                         found[HEADER] = hashlib.sha256(source.read()).hexdigest()
-                elif member.name in (STATE, KEY, IMAGES) or member.name.split("/")[0] == VOLUMES:
+                elif member.name in (STATE, KEY, IMAGES) or member.name.split("/")[0] in (VOLUMES, FAULTS):
                     fitting = _fitting(member, staging)
                     if member.isdir():
                         folders.append(fitting)
@@ -239,6 +249,8 @@ def _make(name: str, header: Header, staging: Path, directory: Path, home: Path,
                 runtime=runtime,
                 engine=socket,
             )
+    for record in (staging / FAULTS).glob("*.json"):
+        _overdue(record, name)
     report("fitting its objects to this place")
     change = relocation(addresses_of(header.number, header.runtime), header.directory, config.addresses, directory)
     revision = backup.restore(staging / STATE, change, directory / STATE)
@@ -252,6 +264,15 @@ def _make(name: str, header: Header, staging: Path, directory: Path, home: Path,
     write_config(here, report)
     write_private(staging / layout.CONFIG, config.dump())
     return config, revision
+
+
+def _overdue(record: Path, name: str) -> None:
+    """A failure of then is over: whoever looks after failures (``halab.faults``) heals on ``name`` what it had done to objects."""
+    try:
+        raw = json.loads(record.read_text())
+        write_private(record, json.dumps(raw | {"cluster": name, "until": 0.0, "owner": [0, ""], "guard": [0, ""]}))
+    except (ValueError, TypeError):
+        record.unlink()
 
 
 def _runtime(header: Header) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from halab.cluster.supervisor import control, layout
 from halab.cluster.supervisor.files import disk_error, try_lock
 from halab.cluster.supervisor.layout import NODE_PREFIX
 from halab.cluster.supervisor.snapshot.freeze import frozen
-from halab.cluster.supervisor.snapshot.header import DIGESTS, HEADER, IMAGES, KEY, STATE, VOLUMES, Header
+from halab.cluster.supervisor.snapshot.header import DIGESTS, FAULTS, HEADER, IMAGES, KEY, STATE, VOLUMES, Header
 from halab.errors import ClusterError, MachineError, UsageError
 from halab.images import archive
 from halab.images.store import ImageStore
@@ -107,8 +107,9 @@ def _write(config: ClusterConfig, agents: list[int] | None, work: Path, report: 
             packer.text(HEADER, header.dump())
             packer.file(STATE, state)
             packer.file(KEY, config.service_account_key)
-            if volumes.exists():
-                packer.tree(VOLUMES, volumes)
+            for folder in (VOLUMES, FAULTS):
+                if (config.directory / folder).exists():
+                    packer.tree(folder, config.directory / folder)
         if images:
             report(f"copying {len(images)} image{'s' * (len(images) > 1)}")
             with (work / IMAGES).open("wb") as packed:
