@@ -106,7 +106,7 @@ def open_board(browser: Any, server: JupyterLab, home: Path, app: str) -> Board:
     book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     nbformat.write(book, server.folder / f"board-{app}.ipynb")
     page = browser.new_context(viewport=TALL, accept_downloads=True).new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)  # far more than anything takes, for a busy machine
     page.goto(server.url(f"board-{app}.ipynb", app))
     page.locator(".jp-Notebook").wait_for()
     run_all(page)
