@@ -127,6 +127,20 @@ def test_a_terminal_has_the_clients_size(shared: Containers) -> None:
     assert "33 99" in done.stdout, done.stdout
 
 
+def test_port_forward_reaches_what_listens_on_the_pods_localhost_alone(web: Containers) -> None:
+    served = "mkdir /www; echo only here > /www/index.html; exec httpd -f -p 127.0.0.1:8000 -h /www"
+    web.apply(pod("inward", served))
+    web.ready("inward")
+    command = ["kubectl", "--kubeconfig", str(web.config.kubeconfig), "port-forward", "pod/inward", ":8000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+        assert forwarding.stdout is not None
+        port = int(forwarding.stdout.readline().split("->")[0].rpartition(":")[2])
+        try:
+            assert web.http("127.0.0.1", port) == "200 only here\n"
+        finally:
+            forwarding.terminate()
+
+
 def test_a_killed_container_is_restarted_and_its_former_log_kept(shared: Containers) -> None:
     shared.apply(pod("mortal", "echo life; sleep 1000"))
     shared.ready("mortal")

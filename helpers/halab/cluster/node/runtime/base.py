@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from halab.cluster.node.logs import LogWriter
 from halab.sandbox import DEFAULT_CAPABILITIES, Dns, Mount, User
+
+Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Connects to a port of a pod's own localhost; raises OSError."""
 
 
 class StartFailed(Exception):
@@ -169,6 +172,10 @@ class Runtime(Protocol):
     async def open_pod(self, pod: PodSandbox) -> None: ...
 
     async def close_pod(self, pod: PodSandbox) -> None: ...
+
+    def dialler(self, pod: PodSandbox) -> Dial | None:
+        """The way to what listens at the pod's localhost alone; None where this process reaches that by an address."""
+        ...
 
     async def start(self, pod: PodSandbox, spec: ContainerSpec) -> Container:
         """Raises StartFailed."""

@@ -315,6 +315,9 @@ class ProcessRuntime:
             holder.kill()
             await holder.wait()
 
+    def dialler(self, pod: PodSandbox) -> None:
+        """A pod's localhost is an address of this machine."""
+
     async def start(self, pod: PodSandbox, spec: ContainerSpec) -> ProcessContainer:
         container = ProcessContainer(spec, LogWriter(spec.log))
         container.limits = apply(pod.uid, spec.name, container.id, spec.memory, spec.cpu)

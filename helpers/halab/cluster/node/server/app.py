@@ -228,7 +228,8 @@ class Server:
             raise Refused(404, f'sandbox of pod "{worker.name}" not found')
         address = worker.record.address
         node = self.agent.node
-        await Forwarder(await take_over(), headers, node.inside(address), node.target(address)).run()
+        dial = node.runtime.dialler(worker.ground.sandbox) if worker.ground.sandbox is not None else None
+        await Forwarder(await take_over(), headers, node.inside(address), node.target(address), dial).run()
 
 
 def log_attempt(worker: PodWorker, record: Record, previous: bool) -> int:

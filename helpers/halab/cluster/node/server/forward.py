@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from halab.aio.http import Upgraded
 from halab.cluster.node.checks import Target, dial_error
+from halab.cluster.node.runtime.base import Dial
 
 from . import spdy, websocket
 
@@ -32,9 +33,13 @@ class _Pair:
 
 
 class Forwarder:
-    """Serves one client. ``addresses`` are tried in turn for each connection (the pod's localhost, then its address)."""
+    """Serves one client. ``addresses`` are tried in turn for each connection (the pod's localhost, then its address), then ``dial``: the runtime's
+    own way to a port of the pod's localhost, which raises OSError."""
 
-    def __init__(self, connection: Upgraded, headers: dict[str, str], addresses: list[str], target: Target) -> None:
+    def __init__(
+        self, connection: Upgraded, headers: dict[str, str], addresses: list[str], target: Target, dial: Dial | None = None
+    ) -> None:
+        self._dial = dial
         self.reader, self.writer, self.head = connection.reader, connection.writer, connection.head
         self.addresses, self.target = addresses, target
         self._spdy = spdy.Connection()
@@ -124,6 +129,8 @@ class Forwarder:
                 return await asyncio.open_connection(address, self.target.real_port(port))
             except OSError as caught:
                 error = caught
+        if self._dial is not None:
+            return await self._dial(port)
         assert error is not None
         raise error
 

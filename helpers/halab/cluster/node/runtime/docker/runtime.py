@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -11,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from halab.cluster.node.runtime.base import ContainerSpec, PodSandbox, StartFailed
+from halab.cluster.node.runtime.base import ContainerSpec, Dial, PodSandbox, StartFailed
 from halab.engine import hijack, owned, tool
 from halab.engine.client import Engine, reason
-from halab.engine.image import ensure
+from halab.engine.image import PROGRAM, ensure
 from halab.engine.network import gateway_name, network_name
 from halab.settings import ClusterConfig
 
@@ -275,6 +277,40 @@ class DockerRuntime:
             self._programs.pop(program.identity, None)
             raise StartFailed(str(error)) from error
         return program
+
+    def dialler(self, pod: PodSandbox) -> Dial:
+        return partial(self.dial, pod)
+
+    async def dial(self, pod: PodSandbox, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a port of the pod's own localhost, made by a program in its sandbox. Raises OSError."""
+        from docker.errors import APIError
+
+        if not isinstance(pod.holder, Holder):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the pod's sandbox is gone")
+        try:
+            made = await self.ask(self.client.exec_create, pod.holder.identity, [PROGRAM, "dial", str(port)], stdin=True)
+            reader, writer = await hijack.take_over(self.socket, f"/exec/{made['Id']}/start", {"Detach": False, "Tty": False})
+        except (APIError, hijack.Refused) as error:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, reason(error)) from error
+        pieces = hijack.pieces(reader, terminal=False)
+        stream, first = await anext(pieces, (b"", b""))
+        if stream != b"stderr" or not first.startswith(b"connected"):
+            writer.close()
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        plain = asyncio.StreamReader(limit=hijack.LIMIT)
+
+        async def pump() -> None:
+            try:
+                async for stream, data in pieces:
+                    if stream == b"stdout":
+                        plain.feed_data(data)
+            finally:
+                plain.feed_eof()
+
+        task = asyncio.ensure_future(pump())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return plain, writer
 
     def signal(self, identity: str, number: int) -> None:
         if number == signal.SIGKILL:
