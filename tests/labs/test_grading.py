@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from halab.course.catalog import find
+from halab.course.catalog import course_root, find
 
 
 @pytest.mark.needs("kubectl", "nginx")
@@ -27,18 +27,11 @@ def test_a_class_is_graded_by_what_its_submissions_do(tmp_path: Path) -> None:
     dan = handed_in / "dan" / lab.slug
     dan.mkdir(parents=True)
     (dan / "apply.sh").write_text('kubectl apply -f "$HALAB_COURSE"/labs/02-deploy/solution/deployment.yaml\nexit 3\n')
-    words = [
-        sys.executable,
-        "-m",
-        "halab.cli",
-        "grade",
-        str(handed_in),
-        "--out",
-        str(tmp_path / "marks.csv"),
-        "--lab",
-        "02",
-        "--json",
-    ]
+    eve = handed_in / "eve" / "00-start-here"
+    eve.mkdir(parents=True)
+    shutil.copy(course_root() / "notebooks" / "solved" / "00-start-here.ipynb", eve)
+    labs = ("--lab", "02", "--lab", "00")
+    words = [sys.executable, "-m", "halab.cli", "grade", str(handed_in), "--out", str(tmp_path / "marks.csv"), *labs, "--json"]
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, timeout=400, env=os.environ | {"HALAB_HOME": str(home)}
     )
