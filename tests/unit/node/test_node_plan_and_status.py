@@ -256,3 +256,11 @@ def test_a_sidecar_in_its_back_off_waits_only_where_kubelet_says_so(policy: str,
     record = recorded(of, main="running", side=code)
     record.containers["side"].waiting = ("CrashLoopBackOff", "back-off")
     assert list(pod_status(of, record, "127.1.0.1")["initContainerStatuses"][0]["state"]) == [state]
+
+
+def test_statuses_of_main_and_ephemeral_containers_are_sorted_by_name_and_those_of_init_containers_are_not() -> None:
+    of = pod("b", "a", init=("y", "x"))
+    of["spec"]["ephemeralContainers"] = [{"name": "e2", "image": "i"}, {"name": "e1", "image": "i"}]
+    status = pod_status(of, recorded(of), "127.1.0.1")
+    sections = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    assert [[each["name"] for each in status[section]] for section in sections] == [["y", "x"], ["a", "b"], ["e1", "e2"]]

@@ -264,7 +264,7 @@ def pod_status(
         (statuses[item.name] for item in record.of(Role.MAIN)), key=lambda item: str(item["name"])
     )
     if ephemeral := [statuses[item.name] for item in record.of(Role.EPHEMERAL)]:
-        status["ephemeralContainerStatuses"] = ephemeral
+        status["ephemeralContainerStatuses"] = sorted(ephemeral, key=lambda item: str(item["name"]))
     if verdict is not None:
         status["reason"], status["message"] = verdict
     if quality := (pod.get("status") or {}).get("qosClass"):
