@@ -20,7 +20,8 @@ from halab.settings import ASTRAY_HEADER
 
 log = logging.getLogger(__name__)
 
-TRIES = 3  # ways that one connection tries
+TRIES = 3  # pods that one connection tries
+LOSSES = 2  # ways; each takes a while to be found broken, and the user will not wait for more
 KEPT = 64 * 1024  # bytes of a request that may be sent a second time
 SPEAK_SECONDS = 0.5  # that a user who has not said anything yet is given, to be told in the words of HTTP
 REPEATABLE = (b"GET ", b"HEAD ", b"OPTIONS ")
@@ -93,7 +94,7 @@ class Call(asyncio.Protocol):
     # The way
 
     async def _connect(self) -> None:
-        why = ""
+        losses = 0
         for attempt in range(TRIES):
             found = self._choose()
             if not found:
@@ -110,9 +111,12 @@ class Call(asyncio.Protocol):
                     self._transport.abort()
                     return
             except Lost as error:
-                why = str(error)
-        else:
-            await self._tell(why)
+                losses += 1
+                if losses == LOSSES:
+                    await self._tell(str(error))
+                    return
+        if self._stream is None:
+            self._transport.abort()
             return
         if self._early:
             self._stream.send(bytes(self._early))
@@ -149,7 +153,7 @@ class Call(asyncio.Protocol):
 
     async def _tell(self, why: str) -> None:
         """It went astray: say so, in the answer where there can be one."""
-        log.warning("a request went astray on the way to the cluster: %s", why)
+        log.debug("a request went astray on the way to the cluster: %s", why)
         if not self._early and not self._answered:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._spoke.wait(), SPEAK_SECONDS)

@@ -23,10 +23,14 @@ log = logging.getLogger(__name__)
 
 TUNNEL, PROTOCOL = "SPDY/3.1+portforward.k8s.io", "portforward.k8s.io"
 READ = 64 * 1024
-CONNECT_SECONDS = 10.0  # to the API server
-OPEN_SECONDS = 10.0  # until the pod's node has taken a stream
-TICK_SECONDS = 5.0  # a session on which nothing came for so long is asked for a sign of life, and given up after as long again
-IDLE_TICKS = 12  # without any stream, after which it is closed
+# A user gives up after 5 s: by then it must be known whether it was the way or the pod.
+CONNECT_SECONDS = 2.0  # to the API server
+UPGRADE_SECONDS = 10.0  # until the API server has reached the pod's node
+OPEN_SECONDS = 2.0  # until the node has taken a stream of a session that is there
+TICK_SECONDS = (
+    1.0  # a session with streams on which nothing came for so long is asked for a sign of life, and given up after as long again
+)
+IDLE_TICKS = 60  # without any stream, after which it is closed
 YOUNG_SECONDS = (
     1.0  # a session that fails is replaced by a new one, but not one that is as new as this: a pod may refuse for long
 )
@@ -148,7 +152,7 @@ class Session:
         except (OSError, TimeoutError) as error:
             raise Lost(f"{self.access.server} does not answer ({error or type(error).__name__})") from error
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
+            async with asyncio.timeout(UPGRADE_SECONDS):
                 await self._upgrade(f"{host}:{port}", url.path.rstrip("/"), credential.token, protocol)
         except TimeoutError as error:
             self._writer.transport.abort()
@@ -287,15 +291,16 @@ class Session:
         quiet = idle = 0
         while self.connected:
             await asyncio.sleep(TICK_SECONDS)
-            quiet, self._heard = (0 if self._heard else quiet + 1), False
+            quiet, self._heard = (0 if self._heard or not self.load else quiet + 1), False
             idle = 0 if self.load else idle + 1
             if idle >= IDLE_TICKS or (idle and self._leaving):
                 break
             if quiet >= 2:
                 self._break("it gives no sign of life")
                 return
-            self._spdy.ping(2 * quiet + 1)
-            self._flush()
+            if quiet:
+                self._spdy.ping(1)
+                self._flush()
         self.close()
 
     def _flush(self) -> None:
@@ -329,25 +334,25 @@ class Sessions:
     def __init__(self, access: Access) -> None:
         self.access = access
         self._open: dict[Key, list[Session]] = {}
-        self._turns: dict[Key, asyncio.Lock] = {}
+        self._opening: dict[Key, asyncio.Task[Session]] = {}  # whoever comes meanwhile shares what becomes of it
 
     async def get(self, namespace: str, place: Place) -> Session:
         """Raises Refused or Lost."""
         key = (namespace, place.pod, place.uid)
         if found := self._free(key):
             return found
-        async with self._turns.setdefault(key, asyncio.Lock()):
-            if found := self._free(key):
-                return found
-            session = Session(self.access, namespace, place.pod)
-            try:
-                await session.open()
-            except Refused:
-                if not self._open.get(key):
-                    self._turns.pop(key, None)
-                raise
+        if key not in self._opening:
+            task = self._opening[key] = asyncio.create_task(self._new(key, Session(self.access, namespace, place.pod)))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also where all who waited have left
+        return await asyncio.shield(self._opening[key])
+
+    async def _new(self, key: Key, session: Session) -> Session:
+        try:
+            await session.open()
             self._open.setdefault(key, []).append(session)
             return session
+        finally:
+            del self._opening[key]
 
     def _free(self, key: Key) -> Session | None:
         alive = [session for session in self._open.get(key, ()) if session.alive]

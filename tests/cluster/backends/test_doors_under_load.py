@@ -48,10 +48,12 @@ def test_while_the_api_server_is_away_requests_go_astray_and_none_counts_as_fail
         manage.component("real", "apiserver", "stop", signal_name="SIGKILL")
         users.wait(0.5)
         manage.component("real", "apiserver", "start")
-        users.wait(2)
+        back, deadline = time.time(), time.monotonic() + 30
+        while not any(request.ok for request in users.requests if request.at > back):
+            assert time.monotonic() < deadline, f"the way is not there again: {users.requests[-1]}"
+            users.wait(0.5)
         seen = users.stop()
-    assert seen.failures == {} and seen.astray > 0 and seen.ok > 0, seen.sentence()
-    assert not users.requests[-1].astray, "the way is there again"
+    assert seen.failures == {} and seen.astray > 0, seen.sentence()
 
 
 def test_a_pod_that_dies_under_load_is_the_users_loss(somebodys: Somebodys, door: tuple[Existing, str]) -> None:

@@ -26,6 +26,7 @@ class Played:
     def __init__(self, mood: str = "") -> None:
         self.mood = mood
         self.sessions = self.requests = 0
+        self.frozen = False
         self.seen: list[str] = []
         self.asked = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
@@ -67,7 +68,7 @@ class Played:
                 for piece in receiver.receive(data) if receiver else [data]:
                     for event in connection.receive(piece):
                         self._event(connection, event)
-                if out := connection.take():
+                if (out := connection.take()) and not self.frozen:
                     writer.write(websocket.encode(websocket.BINARY, out) if receiver else out)
         except (ConnectionError, websocket.WebSocketError):
             return
@@ -85,6 +86,9 @@ class Played:
                 self.cut()
             elif self.mood == "half":
                 connection.send(event.stream, ANSWER[:-1])
+            elif self.mood == "freezes":
+                self.server.close()
+                self.frozen = True
             elif self.mood == "falls":
                 self.server.close()
                 self.cut()
@@ -237,3 +241,10 @@ def test_a_session_on_which_a_pod_refuses_is_replaced_soon(monkeypatch: pytest.M
 
     refused, answered, sessions = run(work, "refuses")
     assert not refused.ok and answered.ok and sessions == 2
+
+
+def test_an_api_server_that_falls_silent_is_noticed_before_the_user_gives_up() -> None:
+    async def work(played: Played, door: Door) -> Any:
+        return await ask(door)
+
+    assert "went astray" in run(work, "freezes").error
