@@ -348,6 +348,8 @@ class PodWorker:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
         await self.volumes.tear_down()
+        if self.directory.exists():  # containers wrote there as somebody else
+            await self.node.runtime.remove(self.directory)
 
     async def cancel(self) -> None:
         """The agent ends: so do its containers, without ceremony."""

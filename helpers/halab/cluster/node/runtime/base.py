@@ -173,6 +173,10 @@ class Runtime(Protocol):
 
     async def close_pod(self, pod: PodSandbox) -> None: ...
 
+    async def remove(self, directory: Path) -> None:
+        """What is left of a pod's directory because this process may not remove what containers wrote there."""
+        ...
+
     def dialler(self, pod: PodSandbox) -> Dial | None:
         """The way to what listens at the pod's localhost alone; None where this process reaches that by an address."""
         ...

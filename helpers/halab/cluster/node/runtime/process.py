@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from halab import sandbox
 from halab.cluster.kube.quantity import parse
@@ -314,6 +315,9 @@ class ProcessRuntime:
         if isinstance(holder, sandbox.Sandbox):
             holder.kill()
             await holder.wait()
+
+    async def remove(self, directory: Path) -> None:
+        """Containers are this user's own: there is nothing more that could be done."""
 
     def dialler(self, pod: PodSandbox) -> None:
         """A pod's localhost is an address of this machine."""

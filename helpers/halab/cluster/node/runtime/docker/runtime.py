@@ -21,6 +21,7 @@ from halab.engine import hijack, owned, tool
 from halab.engine.client import Engine, reason
 from halab.engine.image import PROGRAM, ensure
 from halab.engine.network import gateway_name, network_name
+from halab.errors import MachineError
 from halab.settings import ClusterConfig
 
 from .container import DockerContainer, seconds_of
@@ -277,6 +278,12 @@ class DockerRuntime:
             self._programs.pop(program.identity, None)
             raise StartFailed(str(error)) from error
         return program
+
+    async def remove(self, directory: Path) -> None:
+        try:
+            await self.ask(tool.remove_trees, self.client, self.config, [directory])
+        except MachineError as error:
+            log.warning("%s: %s", directory, error)
 
     def dialler(self, pod: PodSandbox) -> Dial:
         return partial(self.dial, pod)
