@@ -59,7 +59,7 @@ def _user_info(user: User) -> Obj:
 def _token_review(context: Context, spec: Obj) -> Obj:
     token = str(spec.get("token") or "")
     if not token:
-        raise status.invalid(kinds.TOKEN_REVIEWS, "", [status.required("spec.token", "")])
+        raise status.bad_request("token is required for TokenReview in authentication")
     wanted = tuple(spec.get("audiences") or AUDIENCES)
     found = context.authenticator.user_of(token.encode(), wanted)
     if found is None:
@@ -68,33 +68,57 @@ def _token_review(context: Context, spec: Obj) -> Obj:
     return {"authenticated": True, "user": _user_info(user), "audiences": audiences}
 
 
+NAMELESS = Kind("authorization.k8s.io", "v1", "", "", "", False)
+"""How refused access reviews are called: Kubernetes has dropped their kind by then."""
+
+
 def _check(kind: Kind, review: Obj, request: Request) -> None:
-    spec = review.get("spec") or {}
+    spec, meta = review.get("spec") or {}, {key: value for key, value in review["metadata"].items() if key != "managedFields"}
+    local = kind == kinds.LOCAL_SUBJECT_ACCESS_REVIEWS
+    if local:
+        objects.check_namespace(kind, review, request.namespace)
+        meta["namespace"] = request.namespace
     errors: list[FieldError] = []
     on_resource, on_path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    shown = {"Path": (on_path or {}).get("path", ""), "Verb": (on_path or {}).get("verb", "")}
+    path = "spec.nonResourceAttributes"
     if on_resource is not None and on_path is not None:
-        errors.append(
-            status.invalid_value(
-                "spec.nonResourceAttributes", on_path, "cannot be specified in combination with resourceAttributes"
-            )
-        )
+        errors.append(status.invalid_value(path, shown, "cannot be specified in combination with resourceAttributes"))
     if on_resource is None and on_path is None:
         text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         errors.append(status.invalid_value("spec.resourceAttributes", None, text))
     if kind != kinds.SELF_SUBJECT_ACCESS_REVIEWS and not spec.get("user") and not spec.get("groups"):
         errors.append(status.invalid_value("spec.user", "", "at least one of user or group must be specified"))
-    if kind == kinds.LOCAL_SUBJECT_ACCESS_REVIEWS:
-        if on_path is not None:
-            errors.append(status.invalid_value("spec.nonResourceAttributes", on_path, "disallowed on this kind of request"))
+    if on_resource is not None:
+        errors += _selectors(on_resource)
+    if set(meta) - ({"namespace"} if local else set()):
+        text = "must be empty except for namespace" if local else "must be empty"
+        errors.append(status.invalid_value("metadata", meta, text))
+    if local:
         namespace = (on_resource or {}).get("namespace") or ""
         if on_resource is not None and namespace != request.namespace:
-            errors.append(
-                status.invalid_value(
-                    "spec.resourceAttributes.namespace", namespace, f"must match metadata.namespace: {request.namespace}"
-                )
-            )
+            errors.append(status.invalid_value("spec.resourceAttributes.namespace", namespace, "must match metadata.namespace"))
+        if on_path is not None:
+            errors.append(status.invalid_value(path, shown, "disallowed on this kind of request"))
     if errors:
-        raise status.invalid(kind, review["metadata"].get("name", ""), errors)
+        raise status.invalid(NAMELESS, "", errors)
+
+
+def _selectors(attributes: Obj) -> list[FieldError]:
+    """``fieldSelector`` and ``labelSelector``: a text or requirements, not both and not neither."""
+    errors = []
+    for name in ("fieldSelector", "labelSelector"):
+        selector, path = attributes.get(name), f"spec.resourceAttributes.{name}"
+        if selector is None:
+            continue
+        raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or []
+        if raw and requirements:
+            errors.append(status.invalid_value(f"{path}.rawSelector", raw, "may not specified at the same time as requirements"))
+        elif not raw and not requirements:
+            errors.append(
+                status.required(f"{path}.requirements", f"when {path} is specified, requirements or rawSelector is required")
+            )
+    return errors
 
 
 def _decision(context: Context, user: User, spec: Obj) -> Obj:

@@ -348,7 +348,8 @@ def invalid(kind: HasResource, name: str, errors: Sequence[FieldError]) -> ApiEr
         details["name"] = name
     if kind.group:
         details["group"] = kind.group
-    details["kind"] = kind.kind
+    if kind.kind:
+        details["kind"] = kind.kind
     if errors:
         details["causes"] = [e.cause() for e in errors]
     return ApiError(422, message, "Invalid", details)
