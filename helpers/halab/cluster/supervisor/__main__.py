@@ -10,6 +10,7 @@ supervisor alone holds the other end of its standard input. Then it becomes Pyth
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _supervise(text: str, reporter: Reporter, held: int) -> int:
+    gc.disable()  # imports make thousands of objects and no garbage: a tenth of their time would go into looking for it
     from halab.cluster.supervisor import engine
     from halab.cluster.supervisor.daemon import Supervisor
     from halab.cluster.supervisor.prepare import Busy, Wish, prepare, undo
