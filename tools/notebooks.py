@@ -148,6 +148,7 @@ def execute(book: NotebookNode, slug: str) -> NotebookNode:
     ).execute()
     recorded.keep(book, slug)
     stage.leave(session.definition, session.scene)
+    book.metadata = NotebookNode(KERNEL)  # without the widgets' states, which the run has put there
     for cell in book.cells:
         if cell.cell_type != "code":
             continue
