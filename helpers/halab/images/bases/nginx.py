@@ -13,6 +13,7 @@ from pathlib import Path
 from halab.images.bases import nginx_files as written
 from halab.images.bases.accounts import accounts, places
 from halab.images.bases.base import PATH_VARIABLE, Base, Content, newest
+from halab.images.bases.distro import essential
 from halab.images.borrow import canonical, files, find
 from halab.images.layers import Entry, directory, link, text, with_parents
 
@@ -72,8 +73,7 @@ def make(tag: str) -> Content:
     real = version(path)
     numbers = re.match(r"\d+(?:\.\d+)*", tag)
     named = numbers.group(0) if numbers and "." in numbers.group(0) else DEFAULT_VERSION
-    shell = [found for found in (find("sh"), find("cat"), find("sed"), find("awk"), find("ls")) if found]
-    borrowed = files([*shell, path])
+    borrowed = files([*essential(), path])  # the official image is a Debian: probes and hooks call test, touch, rm there
     return Content(
         config={
             "Env": [PATH_VARIABLE, f"NGINX_VERSION={named}"],

@@ -134,7 +134,7 @@ class DockerImages:
         except ImageError:
             return there
         if there is not None and (
-            there["Id"] == ours.config_digest or str(there.get("Created", ""))[:19] >= str(ours.document.get("created", ""))[:19]
+            there["Id"] == ours.config_digest or str(there.get("Created", ""))[:19] > str(ours.document.get("created", ""))[:19]
         ):
             return there
         self._load(name)
