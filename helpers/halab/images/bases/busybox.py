@@ -12,6 +12,7 @@ from pathlib import Path
 
 from halab.images.bases.accounts import accounts, places
 from halab.images.bases.base import PATH_VARIABLE, Base, Content, newest
+from halab.images.bases.busybox_gaps import scripts
 from halab.images.borrow import SYSTEM_PATH, canonical, files, find
 from halab.images.layers import Entry, link, text, with_parents
 
@@ -43,12 +44,13 @@ def version(path: Path) -> str:
 def applet_links(path: Path, names: tuple[str, ...]) -> list[Entry]:
     """Links to busybox in /bin (wherever that really is) and in front of same-named programs of the machine."""
     home = canonical(Path("/bin/busybox")).parent
+    around = scripts(path, names, home)
     found = []
     for name in names:
         shadowing = [canonical(Path(folder) / name) for folder in SYSTEM_PATH.split(":") if (Path(folder) / name).exists()]
         for place in dict.fromkeys([home / name, *shadowing]):
             target = "busybox" if place.parent == home else str(home / "busybox")
-            found.append(link(str(place), target))
+            found.append(text(str(place), around[name], 0o755) if name in around else link(str(place), target))
     if path != home / "busybox":
         found.append(link(str(home / "busybox"), str(path)))
     return found
@@ -82,7 +84,7 @@ BASE = Base(
     name="busybox",
     tags=r"latest|stable|musl|glibc|uclibc|(?:1(?:\.\d+){0,2}|stable)(?:-(?:musl|glibc|uclibc))?",
     offers="1.x",
-    note="The applets are this machine's busybox, whatever version the tag names.",
+    note="The applets are this machine's busybox, whatever version the tag names; what it lacks of wget and nc is made up for by scripts.",
     missing=missing,
     sources=lambda: [program()],
     make=make,
