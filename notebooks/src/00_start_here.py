@@ -102,7 +102,10 @@ lab.expect("own-pod-answers")
 lab.predict(
     "delete-bare-pod",
     "You delete the pod hello. What happens to the next request?",
-    ["Kubernetes starts it again, the request is answered", "Nobody replaces it, the request fails"],
+    [
+        "Kubernetes starts it again, the request is answered",
+        "Nobody replaces it, the request fails",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION

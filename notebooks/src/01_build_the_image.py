@@ -134,7 +134,11 @@ print(lab.scene.images.inspect("my-nginx:1.1")["Digest"])
 lab.predict(
     "kill-with-policy",
     "The container web has a restart policy. You kill its process. What do users see?",
-    ["nothing at all", "a short gap, then answers again", "errors until you start it yourself"],
+    [
+        "nothing at all",
+        "a short gap, then answers again",
+        "errors until you start it yourself",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION

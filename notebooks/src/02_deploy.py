@@ -98,7 +98,11 @@ lab.expect("three-answer")
 lab.predict(
     "delete-a-pod",
     "You delete one of the three pods. Ten seconds later, how many pods are there?",
-    ["two: it is gone", "three: the same pod was started again", "three: a new pod with another name took its place"],
+    [
+        "two: it is gone",
+        "three: the same pod was started again",
+        "three: a new pod with another name took its place",
+    ],
     ### BEGIN SOLUTION
     answer=2,
     ### END SOLUTION
@@ -120,7 +124,11 @@ names = {pod["metadata"]["name"] for pod in now}
 
 # %% id="explain" tags=["nbval-check-output"]
 new = names - {pod["metadata"]["name"] for pod in pods}
-lab.explain("delete-a-pod", 2, f"{len(names)} pods; the new one is {', '.join(new)}; {victim in names=}")
+lab.explain(
+    "delete-a-pod",
+    2,
+    f"{len(names)} pods; the new one is {', '.join(new)}; {victim in names=}",
+)
 
 # %% id="meter-stop"
 meter.wait(2)
@@ -162,7 +170,11 @@ before = lab.scene.restarts(crashing)
 # !kubectl exec {crashing} -- sh -c 'kill -QUIT 1'
 lab.scene.wait_for_restart(crashing, before)
 # !kubectl get pods -l app=nginx
-lab.explain("crash", 1, f"{crashing} is still there; its container was restarted {lab.scene.restarts(crashing) - before} time(s)")
+lab.explain(
+    "crash",
+    1,
+    f"{crashing} is still there; its container was restarted {lab.scene.restarts(crashing) - before} time(s)",
+)
 
 # %% [markdown] id="crash-why"
 # The pod stays, with its name and address: the node's agent, the **kubelet**, starts the container again in it, and counts in the RESTARTS column. The ReplicaSet had nothing to do: three

@@ -80,7 +80,14 @@ for pod, count in sorted(by_pod.items()):
     print(f"{pod:40} {count:4}  {'█' * (count // 4)}")
 
 # %% id="count-total" tags=["nbval-check-output"]
-print(sum(answer.ok for answer in answers), "of", len(answers), "requests answered, by", len(by_pod), "pods")
+print(
+    sum(answer.ok for answer in answers),
+    "of",
+    len(answers),
+    "requests answered, by",
+    len(by_pod),
+    "pods",
+)
 
 # %% [markdown] id="random-words"
 # Whether each gets exactly a hundred is the proxy's choice: kube-proxy (in its modes `iptables` and `nftables`) picks a pod at random for each new *connection*, the embedded cluster's
@@ -130,7 +137,9 @@ meter.stop()
 
 # %% id="explain"
 record = meter.record()
-lab.explain("unready", 1, f"{record.ok} of {record.sent} requests answered while one pod was out")
+lab.explain(
+    "unready", 1, f"{record.ok} of {record.sent} requests answered while one pod was out"
+)
 
 # %% id="no-request-lost" tags=["nbval-check-output"]
 print("requests lost:", record.sent - record.ok)

@@ -103,7 +103,11 @@ lab.expect("path-reaches-the-shop")
 lab.predict(
     "nobody-home",
     "The shop has no pod any more. What does a user of /shop/ get?",
-    ["404, as for an unknown site", "503, the site is known but nobody can answer", "the request waits until a pod is there"],
+    [
+        "404, as for an unknown site",
+        "503, the site is known but nobody can answer",
+        "the request waits until a pod is there",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION

@@ -173,7 +173,9 @@ meter.stop()
 # %% id="explain-probed"
 record = meter.record()
 lab.explain(
-    "hang-with-probes", 1, f"{record.ok} of {record.sent} requests answered; the longest outage was {record.longest_outage:.1f} s"
+    "hang-with-probes",
+    1,
+    f"{record.ok} of {record.sent} requests answered; the longest outage was {record.longest_outage:.1f} s",
 )
 
 # %% [markdown] id="timeline-words"
@@ -294,7 +296,9 @@ lab.predict(
 lab.expect("the-last-request-is-answered")
 
 # %% id="explain-stop"
-lab.explain("stop", 1, "the pod was Terminating, out of the Service, and still finished its work")
+lab.explain(
+    "stop", 1, "the pod was Terminating, out of the Service, and still finished its work"
+)
 
 # %% [markdown] id="recap"
 # ## Remember

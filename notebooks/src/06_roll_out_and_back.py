@@ -209,7 +209,11 @@ meter.stop()
 
 # %% id="explain-bad"
 record = meter.record()
-lab.explain("bad-version", 1, f"{record.ok} of {record.sent} requests answered, and the Deployment says ProgressDeadlineExceeded")
+lab.explain(
+    "bad-version",
+    1,
+    f"{record.ok} of {record.sent} requests answered, and the Deployment says ProgressDeadlineExceeded",
+)
 
 # %% [markdown] id="bad-why"
 # Readiness, which in lab 05 protected users from a pod that is ill, protects them here from a version that is ill: the rollout waits for pods that never get ready.
@@ -237,7 +241,12 @@ lab.scene.wait_for_ready("deployments", "web", 5)
 # !kubectl rollout pause deployment/web
 from collections import Counter
 
-print(Counter(answer.headers.get("x-version", answer.error) for answer in lab.scene.ask_service("web", 80, count=60)))
+print(
+    Counter(
+        answer.headers.get("x-version", answer.error)
+        for answer in lab.scene.ask_service("web", 80, count=60)
+    )
+)
 
 # %% id="resume"
 # !kubectl rollout resume deployment/web

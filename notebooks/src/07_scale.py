@@ -43,10 +43,16 @@ lab.predict(
 with lab.scene.traffic("web", path="/work?ms=3&wait=57", rate=24) as users:
     users.wait(3)
 answered = [request for request in users.requests if request.ok]
-print(f"first second: {answered[20].latency * 1000:.0f} ms, third second: {answered[-1].latency * 1000:.0f} ms")
+print(
+    f"first second: {answered[20].latency * 1000:.0f} ms, third second: {answered[-1].latency * 1000:.0f} ms"
+)
 
 # %% id="explain-queue"
-lab.explain("queue", 1, f"the last answers took {answered[-1].latency / answered[0].latency:.0f} times as long as the first")
+lab.explain(
+    "queue",
+    1,
+    f"the last answers took {answered[-1].latency / answered[0].latency:.0f} times as long as the first",
+)
 
 # %% [markdown] id="requests-words"
 # ## What a pod asks for
@@ -174,7 +180,12 @@ from pathlib import Path
 
 days = json.loads(Path("load.json").read_text())["days"]
 for number, day in enumerate(days, 1):
-    print(f"day {number}", "".join("▁▂▃▄▅▆▇█"[min(7, rate // 4)] for rate in day), "peak", max(day))
+    print(
+        f"day {number}",
+        "".join("▁▂▃▄▅▆▇█"[min(7, rate // 4)] for rate in day),
+        "peak",
+        max(day),
+    )
 
 # %% [markdown] id="forecast-words"
 # A **forecasting scaler** asks for pods before the load is there: as many as the *forecast* for the moment at which a pod asked for now would serve. In `scaler.py`

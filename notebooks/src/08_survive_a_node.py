@@ -157,7 +157,11 @@ lab.expect("budget-refuses-then-allows")
 lab.predict(
     "drain",
     "Three pods on three nodes, a budget of at least two. One node is drained while users send requests. How many fail?",
-    ["about a third, until the pod has moved", "none", "a few, when the proxies learn of it"],
+    [
+        "about a third, until the pod has moved",
+        "none",
+        "a few, when the proxies learn of it",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION
@@ -181,7 +185,9 @@ print("requests lost:", record.sent - record.ok)
 
 # %% id="explain-drain"
 lab.explain(
-    "drain", 1, f"{record.ok} of {record.sent} requests answered: the pod left the Service, finished its work, and stopped"
+    "drain",
+    1,
+    f"{record.ok} of {record.sent} requests answered: the pod left the Service, finished its work, and stopped",
 )
 
 # %% [markdown] id="no-return"
@@ -224,7 +230,11 @@ lab.expect("lost-node-is-survived")
 # %% id="explain-lost"
 meter.stop()
 record = meter.record()
-lab.explain("lost-node", 1, f"{record.ok} of {record.sent} requests were answered; failures: {record.failures}")
+lab.explain(
+    "lost-node",
+    1,
+    f"{record.ok} of {record.sent} requests were answered; failures: {record.failures}",
+)
 
 # %% id="events"
 # !kubectl get events --sort-by=.lastTimestamp | grep -i -e NotReady -e TaintManager -e Killing | tail -8

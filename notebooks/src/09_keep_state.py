@@ -161,7 +161,11 @@ ready = lab.scene.wait_for_ready("statefulsets", "counter", 3)
 after = lab.scene.api.get("pods", "counter-1")["metadata"]["uid"]
 
 # %% id="explain"
-lab.explain("killed", 2, f"pod {before[:8]} became pod {after[:8]}; counter-1 says {count('counter-1')}")
+lab.explain(
+    "killed",
+    2,
+    f"pod {before[:8]} became pod {after[:8]}; counter-1 says {count('counter-1')}",
+)
 
 # %% id="same-name-new-pod" tags=["nbval-check-output"]
 print("same pod:", before == after, "| count:", count("counter-1"))
@@ -185,7 +189,11 @@ lab.expect("comes-back-with-its-data")
 lab.predict(
     "scale",
     "counter-2 is scaled away, and half a minute later back. Its count?",
-    ["0: the disk went with the pod", "as before: the claim stayed", "that of another pod, whose disk it shares now"],
+    [
+        "0: the disk went with the pod",
+        "as before: the claim stayed",
+        "that of another pod, whose disk it shares now",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION
@@ -209,7 +217,9 @@ counted = count("counter-2", "POST")
 # !kubectl rollout status statefulset/counter --timeout=60s
 
 # %% id="explain-scale"
-lab.explain("scale", 1, f"counter-2 had counted to {counted}, and says {count('counter-2')}")
+lab.explain(
+    "scale", 1, f"counter-2 had counted to {counted}, and says {count('counter-2')}"
+)
 
 # %% id="check-scaled" role="check" points=2
 lab.expect("scaled-down-is-not-lost")

@@ -100,7 +100,11 @@ meter.stop()
 
 # %% id="explain-api"
 record = meter.record()
-lab.explain("api", 1, f"{record.ok} of {record.sent} requests answered; kubectl had no answer at all")
+lab.explain(
+    "api",
+    1,
+    f"{record.ok} of {record.sent} requests answered; kubectl had no answer at all",
+)
 
 # %% [markdown] id="api-means"
 # What you did lose is *change*. No new pods, no rollouts, no scaling, no endpoints taken out: a crashed container is restarted (that is the kubelet's own doing),
@@ -147,7 +151,12 @@ from pathlib import Path
 
 file = Path("member.sh")
 line = 'members="etcd-1=http://$LAB_ADDRESS:2380"'
-file.write_text(file.read_text().replace(line, line[:-1] + ',etcd-2=http://$LAB_ADDRESS:22380,etcd-3=http://$LAB_ADDRESS:32380"'))
+file.write_text(
+    file.read_text().replace(
+        line,
+        line[:-1] + ',etcd-2=http://$LAB_ADDRESS:22380,etcd-3=http://$LAB_ADDRESS:32380"',
+    )
+)
 ### END SOLUTION
 
 # %% id="start-members"
@@ -159,7 +168,9 @@ lab.expect("three-members")
 # %% id="status"
 import os
 
-endpoints = ",".join(f"http://{os.environ['LAB_ADDRESS']}:{port}" for port in (2379, 22379, 32379))
+endpoints = ",".join(
+    f"http://{os.environ['LAB_ADDRESS']}:{port}" for port in (2379, 22379, 32379)
+)
 # !halab image exec etcd-1 /usr/local/bin/etcdctl --endpoints {endpoints} endpoint status -w table
 
 # %% id="put" tags=["nbval-check-output"]
@@ -213,7 +224,17 @@ import subprocess
 
 def alone(*words):
     place = f"http://{os.environ['LAB_ADDRESS']}:2379"
-    command = ["halab", "image", "exec", "etcd-1", "/usr/local/bin/etcdctl", "--command-timeout=2s", "--endpoints", place, *words]
+    command = [
+        "halab",
+        "image",
+        "exec",
+        "etcd-1",
+        "/usr/local/bin/etcdctl",
+        "--command-timeout=2s",
+        "--endpoints",
+        place,
+        *words,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     return "refused" if done.returncode else done.stdout.split()[-1]
 

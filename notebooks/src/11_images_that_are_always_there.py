@@ -57,9 +57,9 @@ from halab.course.requests import fetch
 
 address = os.environ["LAB_ADDRESS"]
 manifest = "application/vnd.oci.image.manifest.v1+json"
-digest = fetch((address, 5000), "/v2/shop/manifests/1.0", method="HEAD", headers={"Accept": manifest}).headers[
-    "docker-content-digest"
-]
+digest = fetch(
+    (address, 5000), "/v2/shop/manifests/1.0", method="HEAD", headers={"Accept": manifest}
+).headers["docker-content-digest"]
 image = f"{address}:5000/shop@{digest}"
 image
 
@@ -115,7 +115,11 @@ lab.predict(
 
 # %% id="explain"
 answers = [lab.scene.ask_pod(pod, 80) for pod in lab.scene.pods("app=shop")]
-lab.explain("down", 0, f"with the first registry down, the pods answer {[answer.status for answer in answers]}")
+lab.explain(
+    "down",
+    0,
+    f"with the first registry down, the pods answer {[answer.status for answer in answers]}",
+)
 
 # %% [markdown] id="cache-words"
 # A pod that starts *anew on a node that has the image* does not need a registry either, as long as its `imagePullPolicy` is `IfNotPresent` (the default for a digest
@@ -150,7 +154,9 @@ for port in (5000, 5001):
 # !kubectl rollout status deployment/shop --timeout=60s
 
 # %% id="new-version" tags=["nbval-check-output"]
-print({lab.scene.ask_pod(pod, 80).headers["x-version"] for pod in lab.scene.pods("app=shop")})
+print(
+    {lab.scene.ask_pod(pod, 80).headers["x-version"] for pod in lab.scene.pods("app=shop")}
+)
 
 # %% [markdown] id="predict-tag-words"
 # ## What a tag does to you
@@ -186,7 +192,8 @@ lab.scene.images.push(stable, lambda line: None)
 
 # %% id="explain-tag"
 versions = sorted(
-    lab.scene.ask_pod(pod, 80).headers["x-version"] for pod in lab.scene.wait_for_ready("deployments", "careless", 2)
+    lab.scene.ask_pod(pod, 80).headers["x-version"]
+    for pod in lab.scene.wait_for_ready("deployments", "careless", 2)
 )
 lab.explain("tag", 2, f"careless' pods answer {versions}; its template never changed")
 

@@ -91,14 +91,24 @@ lab.predict(
 
 # %% id="inject-delay"
 def percentiles(count=200):
-    seconds = sorted(answer.seconds for answer in lab.scene.ask_ingress("shop.mesh.example", count=count, together=4))
-    return {"median ms": round(1000 * seconds[count // 2]), "99th ms": round(1000 * seconds[int(count * 0.99) - 1])}
+    seconds = sorted(
+        answer.seconds
+        for answer in lab.scene.ask_ingress("shop.mesh.example", count=count, together=4)
+    )
+    return {
+        "median ms": round(1000 * seconds[count // 2]),
+        "99th ms": round(1000 * seconds[int(count * 0.99) - 1]),
+    }
 
 
 before = percentiles()
 # !kubectl annotate service shop-v2 halab.dev/fault='{{"delay": 0.3}}'
 lab.scene.api.wait(
-    "services", lambda services: any("halab.dev/fault" in (s["metadata"].get("annotations") or {}) for s in services), 5
+    "services",
+    lambda services: any(
+        "halab.dev/fault" in (s["metadata"].get("annotations") or {}) for s in services
+    ),
+    5,
 )
 after = percentiles()
 # !kubectl annotate service shop-v2 halab.dev/fault-
@@ -117,7 +127,10 @@ lab.explain("delay", 1, f"before {before}, with the fault {after}")
 # what they ask for.) Without any rule, the users meet it:
 
 # %% id="see-sick"
-Counter(answer.status for answer in lab.scene.ask_ingress("pay-plain.mesh.example", "/healthz", count=30))
+Counter(
+    answer.status
+    for answer in lab.scene.ask_ingress("pay-plain.mesh.example", "/healthz", count=30)
+)
 
 # %% [markdown] id="retry-turn"
 # **Your turn.** In the route for `pay.mesh.example`: a request that was answered 503 is tried again, up to three times; and the whole, tries included, takes
@@ -169,7 +182,12 @@ lab.expect("gives-up-in-time")
 lab.predict(
     "eject",
     "bank ejects a pod after 3 failures in a row, for 30 s. 60 users ask, one after the other; before, one in three failed. How many fail now?",
-    ["none", "about three, then none", "about twenty, as before, but faster", "about three every second"],
+    [
+        "none",
+        "about three, then none",
+        "about twenty, as before, but faster",
+        "about three every second",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION

@@ -265,7 +265,12 @@ policy = {
     "metadata": {"name": "ledger", "namespace": space},
     "spec": {
         "podSelector": {"matchLabels": {"app": "ledger"}},
-        "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": 80}]}],
+        "ingress": [
+            {
+                "from": [{"podSelector": {"matchLabels": {"app": "web"}}}],
+                "ports": [{"port": 80}],
+            }
+        ],
     },
 }
 lab.scene.api.apply(policy)
@@ -313,7 +318,11 @@ lab.expect("ledger-hears-web-only")
 lab.predict(
     "dns",
     "A policy lets web connect to ledger's pods at 8080, and to nothing else. What happens to http://ledger/?",
-    ["it works", "refused at once", "it hangs for many seconds and then says that the name cannot be resolved"],
+    [
+        "it works",
+        "refused at once",
+        "it hangs for many seconds and then says that the name cannot be resolved",
+    ],
     ### BEGIN SOLUTION
     answer=2,
     ### END SOLUTION
@@ -361,7 +370,10 @@ import yaml
 with open("web-policy.yaml") as file:
     whole = yaml.safe_load(file)
 whole["metadata"]["namespace"] = space
-without = {**whole, "spec": {**whole["spec"], "egress": whole["spec"].get("egress", [])[:1]}}
+without = {
+    **whole,
+    "spec": {**whole["spec"], "egress": whole["spec"].get("egress", [])[:1]},
+}
 lab.scene.api.apply(without)
 result = lab.check("web-calls-ledger-only", timeout=0)
 lab.scene.api.delete("networkpolicies", "web")

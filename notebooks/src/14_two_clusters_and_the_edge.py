@@ -78,9 +78,16 @@ from halab.backends import beside
 from halab.course.front import front
 from halab.course.requests import fetch
 
-with front(Path("front.yml"), {"west": beside.running("west").ingress(), "home": lab.backend.ingress()}) as door:
+with front(
+    Path("front.yml"),
+    {"west": beside.running("west").ingress(), "home": lab.backend.ingress()},
+) as door:
     places = [fetch(door).headers.get("x-version", "nobody") for _ in range(10)]
-lab.explain("half", 1, f"ten users were served by {', '.join(places)}: those of west would meet a refusal, each time anew")
+lab.explain(
+    "half",
+    1,
+    f"ten users were served by {', '.join(places)}: those of west would meet a refusal, each time anew",
+)
 
 # %% [markdown] id="front-turn"
 # **Your turn.** In `front.yml`: west first (`priority: 0`), home when west is not well (`priority: 1`); a health check of `/readyz` every half second; and a

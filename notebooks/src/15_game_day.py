@@ -43,7 +43,11 @@ lab.predict(
     "replicas",
     "Four replicas with good probes, no retries. A container hangs: it takes connections and answers nobody, until the readiness probe has noticed (about 2 s). "
     "At 40 requests a second, how many fail?",
-    ["none: there are three others", "about twenty: a quarter of those two seconds", "about eighty"],
+    [
+        "none: there are three others",
+        "about twenty: a quarter of those two seconds",
+        "about eighty",
+    ],
     ### BEGIN SOLUTION
     answer=1,
     ### END SOLUTION
@@ -199,7 +203,9 @@ for at, text in played["failures"]:
     failed = sum(not r.ok for r in after)
     slow = percentiles(r.latency for r in after if r.ok).get("99", 0)
     recovered = time_to_recover(after, played["began"] + at)
-    print(f"{at:5.1f} s  {text[:60]:60}  failed {failed:2}, 99% within {slow:4.0f} ms, users well after {recovered or 0:.1f} s")
+    print(
+        f"{at:5.1f} s  {text[:60]:60}  failed {failed:2}, 99% within {slow:4.0f} ms, users well after {recovered or 0:.1f} s"
+    )
 
 # %% id="record"
 lab.timeline()
