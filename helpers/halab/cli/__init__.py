@@ -7,6 +7,7 @@ standard output gets; progress and messages for people go to standard error.
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 
 import click
@@ -54,6 +55,7 @@ def cli() -> None:
 
 def main() -> None:
     """The console script: every deliberate error becomes one line on standard error and its exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated command cleans up as an interrupted one does
     try:
         status = cli.main(standalone_mode=False)
         if isinstance(status, int) and status:

@@ -5,6 +5,7 @@ Each notebook runs in a kernel of its own, from its lab's pristine scene, as a l
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -118,5 +119,10 @@ def run_one(book: Path, reset: Reset, tick: Tick) -> Ran:
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         said = getattr(error, "evalue", "") or (str(error).strip().splitlines() or [type(error).__name__])[-1]
         return outcome(False, current, " ".join(said.split()))
+    except (AssertionError, AttributeError, asyncio.CancelledError) as error:
+        # nbclient hears the signals itself: it ends its kernel, and then trips over its absence.
+        if client.km is None or isinstance(error, asyncio.CancelledError):
+            raise KeyboardInterrupt from None
+        raise
     tick("", total, total)
     return outcome(True)

@@ -30,6 +30,13 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def command_of(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""  # it has ended meanwhile
+
+
 def lines_until(stream: IO[str] | None, words: str) -> Iterator[str]:
     assert stream is not None
     for line in stream:
@@ -71,7 +78,7 @@ def test_a_build_that_is_stopped_leaves_no_process_and_the_next_command_sweeps(
         assert process.stdout is not None
         process.stdout.read()  # its end says that the step's processes, which hold the pipe, have ended
     scratch = halab_home / "images" / "tmp"
-    if number == signal.SIGINT:
+    if number != signal.SIGKILL:
         assert process.returncode == 130
         assert list(scratch.iterdir()) == []
     (folder / "Dockerfile").write_text("FROM busybox\nRUN echo again\n")
@@ -79,6 +86,22 @@ def test_a_build_that_is_stopped_leaves_no_process_and_the_next_command_sweeps(
         process.communicate()
     assert process.returncode == 0
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_course_that_is_stopped_ends_its_kernel_in_one_line(halab_home: Path, number: signal.Signals) -> None:
+    def kernels() -> list[int]:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"ipykernel" in command_of(pid)]
+
+    with start("course", "05") as process:
+        while not (found := kernels()):
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.stdout is not None
+        said = process.stdout.read()
+    assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in found)
 
 
 def test_a_load_that_is_interrupted_tells_what_it_saw(halab_home: Path) -> None:
