@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HALAB_HOME"] = tempfile.mkdtemp(prefix="halab-tests-")
     os.environ.pop("KUBECONFIG", None)
     os.environ.pop("HALAB_CLUSTER", None)
+    # A shell that starts the tests in the background has its jobs ignore Ctrl-C, and so would every program that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
