@@ -75,9 +75,9 @@ class Board:
         return self.page.locator(f".halab-{name}").first
 
     def pods(self, state: str = "ready", of: str = "topology") -> list[str]:
-        return sorted(
-            pod.get_attribute("data-pod") for pod in self.page.locator(f".halab-{of} .halab-pod-{state}[data-pod^='web-']").all()
-        )
+        # All at once: between one question and the next a pod may be gone from the page.
+        found = self.page.locator(f".halab-{of} .halab-pod-{state}[data-pod^='web-']")
+        return sorted(found.evaluate_all("all => all.map((pod) => pod.dataset.pod)"))
 
     def wait_for_pods(self, ready: int) -> list[str]:
         """Until so many are ready and no other is there."""
@@ -117,6 +117,7 @@ def open_board(browser: Any, server: JupyterLab, home: Path, app: str) -> Board:
 
 
 def close_board(board: Board) -> None:
-    """Its kernel too: it would go on recording and sending requests."""
+    """Its kernel too, which would go on recording and sending requests, and its objects, which other pages of the lab would show."""
     board.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     board.page.context.close()
+    board.kubectl("delete", "deployment/web", "service/web", "ingress/door", "--ignore-not-found", "--cascade=foreground")

@@ -19,7 +19,7 @@ THREE = (
 
 
 def names(page: Any) -> set[str]:
-    return {pod.get_attribute("data-pod") for pod in page.locator(READY).all()}
+    return set(page.locator(READY).evaluate_all("all => all.map((pod) => pod.dataset.pod)"))
 
 
 @pytest.fixture(scope="module")
