@@ -40,8 +40,9 @@ build: setup-dev  ## write every derived file anew
 bench: setup-dev  ## measure the budgets of ARCHITECTURE.md; ARGS="up apply" for some of them
 	@$(RUN)/python -m benchmarks $(ARGS)
 
-prove: setup-dev  ## play a lab's solution and mistakes again and again; LAB=07 TIMES=10
-	@$(RUN)/python -m pytest -q tests/labs/test_labs.py $(foreach lab,$(LAB),--lab $(lab)) --times $(or $(TIMES),10)
+prove: setup-dev  ## play a lab's solution again and again, and its mistakes; LAB=07 TIMES=10 MISTAKES=1 RECORD=folder
+	@$(RUN)/python -m pytest -q tests/labs/test_labs.py $(foreach lab,$(LAB),--lab $(lab)) --times $(or $(TIMES),10) \
+		--mistakes $(or $(MISTAKES),1) $(if $(RECORD),--record $(RECORD))
 
 kind: setup  ## play every lab on a kind cluster made for it (docs/kind.md); LABS="02 08", KEEP=1
 	@$(RUN)/python tools/kind_course.py $(LABS)

@@ -32,5 +32,6 @@ DERIVED = (
     Derived("cluster/kube/definitions.json", None, tool("kube_definitions.py", "--check")),
     Derived("widgets/vendor", None, tool("vendor.py", "verify")),
     Derived("docs/fidelity.md", tool("fidelity.py", "write"), tool("fidelity.py", "check")),
+    Derived("docs/proofs.md", tool("proofs.py", "write"), tool("proofs.py", "check")),
     Derived("notebooks", tool("notebooks.py", "build"), tool("notebooks.py", "verify")),
 )

@@ -4,14 +4,9 @@ import base64
 import json
 import secrets
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import yaml
-
-from halab.aio.portal import portal
 from halab.backends.access import Obj
-from halab.cluster.client.client import Client
+from halab.backends.caller import Caller
 from halab.course.results import Failed, Passed, Result
 from halab.course.scene import Scene, describe_pods, is_ready
 from halab.course.vocabulary import trouble_among, until
@@ -53,28 +48,27 @@ def robot_scales_and_nothing_else(scene: Scene) -> Result:
     web = f"/apis/apps/v1/namespaces/{scene.namespace}/deployments/web"
     replicas = {"spec": {"replicas": 1}}
     image = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "halab-app:2.0"}]}}}}
-    with TemporaryDirectory() as folder:
-        robot = _client_of(scene, ROBOT, Path(folder))
-        must: dict[str, tuple[str, str, Obj | None]] = {
-            "list pods": ("GET", f"{space}/pods", None),
-            "get the deployment web": ("GET", web, None),
-            "scale web": ("PATCH", f"{web}/scale", replicas),
-        }
-        must_not: dict[str, tuple[str, str, Obj | None]] = {
-            "read secrets": ("GET", f"{space}/secrets", None),
-            "delete pods": ("DELETE", f"{space}/pods/{_name_of(scene, 'visitor')}", None),
-            "change web's image": ("PATCH", web, image),
-            "scale ledger": ("PATCH", web.replace("/web", "/ledger") + "/scale", replicas),
-            "list the pods of kube-system": ("GET", "/api/v1/namespaces/kube-system/pods", None),
-        }
-        for what, request in must.items():
-            status, message = _send(robot, *request)
-            if status != 200:
-                return Failed(f"{ROBOT} may not {what}: {message}", "a rule names verbs, resources (also subresources) and names")
-        for what, request in must_not.items():
-            status, _ = _send(robot, *request)
-            if status != 403:
-                return Failed(f"{ROBOT} may {what}", "kubectl auth can-i --list --as says all that it may; what does it need?")
+    robot = Caller.account(scene.api, ROBOT)
+    must: dict[str, tuple[str, str, Obj | None]] = {
+        "list pods": ("GET", f"{space}/pods", None),
+        "get the deployment web": ("GET", web, None),
+        "scale web": ("PATCH", f"{web}/scale", replicas),
+    }
+    must_not: dict[str, tuple[str, str, Obj | None]] = {
+        "read secrets": ("GET", f"{space}/secrets", None),
+        "delete pods": ("DELETE", f"{space}/pods/{_name_of(scene, 'visitor')}", None),
+        "change web's image": ("PATCH", web, image),
+        "scale ledger": ("PATCH", web.replace("/web", "/ledger") + "/scale", replicas),
+        "list the pods of kube-system": ("GET", "/api/v1/namespaces/kube-system/pods", None),
+    }
+    for what, request in must.items():
+        status, message = robot.attempt(*request)
+        if status != 200:
+            return Failed(f"{ROBOT} may not {what}: {message}", "a rule names verbs, resources (also subresources) and names")
+    for what, request in must_not.items():
+        status, _ = robot.attempt(*request)
+        if status != 403:
+            return Failed(f"{ROBOT} may {what}", "kubectl auth can-i --list --as says all that it may; what does it need?")
     return Passed(f"{ROBOT} may {', '.join(must)}; it may not {', '.join(must_not)}")
 
 
@@ -173,35 +167,10 @@ def web_calls_ledger_only(scene: Scene) -> Result:
     return Passed(f"web asks ledger: {seen[ledger]}, visitor: {seen[there]}; users of web: {users}")
 
 
-def _client_of(scene: Scene, account: str, folder: Path) -> Client:
-    """A client that is nobody but ``account``."""
-    path = f"/api/v1/namespaces/{scene.namespace}/serviceaccounts/{account}/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
-    _, _, body = portal.run(scene.api.client.request("POST", path, body=request))
-    config = yaml.safe_load(scene.api.kubeconfig.read_text())
-    for user in config["users"]:
-        user["user"] = {"token": json.loads(body)["status"]["token"]}
-    file = folder / "kubeconfig"
-    file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump(config))
-    return Client.from_kubeconfig(file)
-
-
-def _send(client: Client, method: str, path: str, body: Obj | None) -> tuple[int, str]:
-    """A dry run of one request: its status, and what the API server says."""
-    query = {"dryRun": "All"} if method != "GET" else {"limit": 1}
-    headers = {"Content-Type": "application/strategic-merge-patch+json"} if method == "PATCH" else {}
-    status, _, answer = portal.run(client.request(method, path, query=query, body=body, headers=headers))
-    try:
-        return status, str(json.loads(answer).get("message", ""))
-    except ValueError:
-        return status, answer.decode(errors="replace")
-
-
 def _try_pod(scene: Scene, pod: Obj) -> str:
     """Why the API server would refuse the pod; empty if it would not."""
     body = {"apiVersion": "v1", "kind": "Pod", **pod}
-    status, message = _send(scene.api.client, "POST", f"/api/v1/namespaces/{scene.namespace}/pods", body)
+    status, message = Caller.learner(scene.api).attempt("POST", f"/api/v1/namespaces/{scene.namespace}/pods", body)
     return "" if status in (200, 201) else message
 
 

@@ -1,29 +1,51 @@
 """One cluster a test process, on which the labs are played. It is gone afterwards, with everything that was started for it.
 
-``--lab NN`` plays that lab alone, ``--times N`` everything N times: ``make prove LAB=07 TIMES=10``.
+``--lab NN`` plays that lab alone, ``--times N`` its solution N times in a row and ``--mistakes N`` each mistake; ``--record FOLDER`` writes
+down what was seen if nothing failed: ``make prove LAB=07 TIMES=10`` (``docs/proofs.md`` is made from such records).
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from proof import Proof, cluster_wide
 
+from halab import backends
+from halab.course import catalog, stage
 from halab.course.vocabulary import until
 from halab.session import LabSession, open_lab
 from homes import at_home
 
 GONE_WITHIN = 10.0  # seconds from the cluster's end until no process is left
+STAYS = {
+    "cache",
+    "clusters",
+    "labs",
+    "progress",
+    "work",
+}  # in a home whose cluster is gone: what the learner made, and what is made once
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lab", action="append", default=[], metavar="NN", help="only this lab (may be given several times)")
-    parser.addoption("--times", type=int, default=1, metavar="N", help="play every lab so many times")
+    parser.addoption("--times", type=int, default=1, metavar="N", help="play every lab's solution so many times")
+    parser.addoption("--mistakes", type=int, default=1, metavar="N", help="play every mistake so many times")
+    parser.addoption(
+        "--record", type=Path, metavar="FOLDER", help="write what was seen there, a file a lab, if every test passed"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (folder := config.getoption("--record", None)) is not None:
+        config.pluginmanager.register(Proof(folder), "proof")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    times = metafunc.config.getoption("--times", 1)
+    times = metafunc.config.getoption("--mistakes" if "folder" in metafunc.fixturenames else "--times", 1)
     if times > 1 and "play" in metafunc.fixturenames:
         metafunc.fixturenames.append("again")
         metafunc.parametrize("again", range(1, times + 1))
@@ -46,11 +68,19 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("labs")
     with at_home(home):
         manage.up()
+        before = cluster_wide(backends.connect().kubeconfig())
     yield home
     with at_home(home):
+        for lab in catalog.load_all():
+            if (home / "work" / lab.slug).is_dir():
+                stage.leave(lab, open_lab(lab.slug, quiet=True).scene)
+        after = cluster_wide(backends.connect().kubeconfig())
         manage.down(purge=True)
     until(lambda: not started_for(home), GONE_WITHIN)
     assert not started_for(home), "processes are left"
+    assert after == before, f"left on the cluster: {after - before}; missing: {before - after}"
+    assert {entry.name for entry in home.iterdir()} <= STAYS
+    assert not list((home / "clusters").iterdir()), "a cluster's files are left"
 
 
 def started_for(home: Path) -> list[str]:
@@ -67,17 +97,22 @@ def started_for(home: Path) -> list[str]:
 
 
 @pytest.fixture
-def play(lab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """``play(slug)``: the lab in its pristine scene."""
+def play(lab_home: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[object]:
+    """``play(slug)``: the lab in its pristine scene. How long the reset takes afterwards is noted."""
     monkeypatch.setenv("HALAB_HOME", str(lab_home))
     opened: list[LabSession] = []
+    note = request.node.user_properties.append
 
     def start(slug: str) -> LabSession:
         session = open_lab(slug, quiet=True)
         session.reset(quiet=True)
         opened.append(session)
+        note(("lab", slug))
+        note(("load", os.getloadavg()[0]))
         return session
 
     yield start
     for session in opened:
+        began = time.monotonic()
         session.reset(quiet=True)
+        note(("reset", time.monotonic() - began))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -13,7 +14,7 @@ from halab.cluster.supervisor import manage
 from halab.course.requests import fetch_many
 from halab.faults import api as faults
 
-from .conftest import REPLICAS, Shop, ready, restarts, until
+from .conftest import DEPLOYMENT, NAMESPACE, REPLICAS, Shop, ready, restarts, until
 
 
 def busiest(shop: Shop) -> tuple[str, str]:
@@ -55,8 +56,27 @@ def test_the_pods_of_a_stopped_node_agent_run_on(shop: Shop) -> None:
     shop.wait("nodes", lambda nodes: all(map(ready, nodes)))
 
 
-def test_a_node_that_is_cut_off_serves_and_heals_its_containers_itself(shop: Shop) -> None:
-    node, pod = busiest(shop)
+@pytest.fixture
+def settler(shop: Shop) -> Iterator[tuple[str, str]]:
+    """A node, and a pod there that a silent node's taint does not evict: whatever the controllers do meanwhile, the API server still knows it."""
+    template = DEPLOYMENT["spec"]["template"]["spec"]
+    spec = {key: template[key] for key in ("terminationGracePeriodSeconds", "volumes", "containers")}
+    shop.api.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "settler", "namespace": NAMESPACE},
+            "spec": {**spec, "tolerations": [{"operator": "Exists"}]},
+        }
+    )
+    shop.wait_for_pod("settler", ready)
+    yield shop.pod("settler")["spec"]["nodeName"], "settler"
+    shop.api.delete("pods", "settler", grace=0)
+    shop.wait("pods", lambda pods: all(pod["metadata"]["name"] != "settler" for pod in pods))
+
+
+def test_a_node_that_is_cut_off_serves_and_heals_its_containers_itself(shop: Shop, settler: tuple[str, str]) -> None:
+    node, pod = settler
     with shop.users(pod) as users, shop.inject("node-cut-off", node, detect=1):
         lost(shop, node)
         assert shop.ask(pod).status == 200
