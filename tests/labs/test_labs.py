@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,13 @@ def test_pristine_fails_and_the_solution_passes(
 @pytest.mark.needs("kubectl", "nginx", "busybox")
 def test_reset_brings_the_beginning_back_and_keeps_the_learner_s_files(lab: catalog.Lab, play: Play) -> None:
     session = play(lab.slug)
-    (session.scene.files / "mine.txt").write_text("my notes")
-    session.reset(quiet=True)
-    saved = list(session.scene.files.parent.glob(f"{lab.slug}.*/mine.txt"))
-    assert [p.read_text() for p in saved] == ["my notes"] and not (session.scene.files / "mine.txt").exists()
+    aside = partial(session.scene.files.parent.glob, f"{lab.slug}.*/mine.txt")
+    before = set(aside())
+    for note in ("my notes", "my other notes"):
+        (session.scene.files / "mine.txt").write_text(note)
+        session.reset(quiet=True)
+        assert not (session.scene.files / "mine.txt").exists()
+    assert sorted(p.read_text() for p in set(aside()) - before) == ["my notes", "my other notes"]
     for task in lab.tasks:
         assert bool(session.runner.check(task, timeout=0)) is task.given
 

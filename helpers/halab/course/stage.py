@@ -186,7 +186,7 @@ def reset(lab: Lab, scene: Scene) -> Path | None:
     saved = None
     folder = scene.files
     if _differs(lab.start, folder):
-        saved = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+        saved = _beside(folder)
         shutil.copytree(folder, saved)
     for entry in list(folder.iterdir()):
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
@@ -285,6 +285,13 @@ def work_folder(lab: Lab) -> Path:
 def _copy_start(lab: Lab, folder: Path) -> None:
     if lab.start.is_dir():
         shutil.copytree(lab.start, folder, dirs_exist_ok=True)
+
+
+def _beside(folder: Path) -> Path:
+    """``NN-slug.DATE-TIME``; of two resets in one second, the second's name ends in -2."""
+    named = f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S')}"
+    names = (named, *(f"{named}-{number}" for number in range(2, 1000)))
+    return next(place for place in map(folder.with_name, names) if not place.exists())
 
 
 def _differs(start: Path, folder: Path) -> bool:
