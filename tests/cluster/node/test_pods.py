@@ -200,6 +200,57 @@ async def test_statistics_are_measured(space: Space) -> None:
     assert int(usage["cpu"][:-1]) > 10_000_000
 
 
+SERVER = """
+import http.server, os
+class Echo(http.server.BaseHTTPRequestHandler):
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.send_response(302 if self.path == "/old" else 200)
+        if self.path == "/old": self.send_header("location", "/new")
+        self.end_headers()
+        self.wfile.write(f"{self.command} {self.path} ".encode() + body if self.command != "HEAD" else b"")
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer
+http.server.HTTPServer(("", 8080), Echo).serve_forever()
+"""
+
+
+async def test_a_pods_server_is_asked_through_the_api_by_every_method(space: Space) -> None:
+    await space.create(
+        container={"image": "python:3.12", "command": ["python3", "-c", SERVER], "readinessProbe": {"tcpSocket": {"port": 8080}}}
+    )
+    await space.ready()
+    base = f"/api/v1/namespaces/{space.name}/pods/p:8080/proxy"
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        body = b"x" if method in ("POST", "PUT", "PATCH") else None
+        status, _, found = await space.client.request(method, f"{base}/a/b", query={"q": "1"}, body=body)
+        assert (status, found) == (200, f"{method} /a/b?q=1 ".encode() + (body or b""))
+    places = {}
+    for path in ("", "/old"):
+        status, headers, _ = await space.client.request("GET", base + path)
+        places[path] = (status, dict(headers).get("location"))
+    assert places == {"": (301, f"{base}/"), "/old": (302, f"{base}/new")}
+
+
+async def test_a_node_tells_its_logs_and_metrics_through_the_api(space: Space) -> None:
+    pod = await space.create(command=f"echo hello; {FOREVER}")
+    pod = await space.ready()
+    base = f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy"
+    uid = pod["metadata"]["uid"]
+    status, _, page = await space.client.request("GET", f"{base}/logs/pods/")
+    assert (status, f'<a href="{space.name}_p_{uid}/">' in page.decode()) == (200, True)
+    _, _, log = await space.client.request("GET", f"{base}/logs/pods/{space.name}_p_{uid}/main/0.log")
+    assert log.endswith(b" stdout F hello\n")
+    for page_of, name in (
+        ("", "kubelet_running_pods"),
+        ("/resource", "node_cpu_usage_seconds_total"),
+        ("/cadvisor", "machine_cpu_cores"),
+    ):
+        status, _, text = await space.client.request("GET", f"{base}/metrics{page_of}")
+        assert (status, f"# TYPE {name} " in text.decode()) == (200, True)
+    _, _, text = await space.client.request("GET", f"{base}/metrics/resource")
+    assert f'container_memory_working_set_bytes{{container="main",namespace="{space.name}",pod="p"}} ' in text.decode()
+
+
 async def test_after_the_agents_restart_its_pods_run_again(space: Space) -> None:
     await space.create(command=f"echo up; {FOREVER}")
     node = (await space.ready())["spec"]["nodeName"]

@@ -73,3 +73,26 @@ async def test_a_server_that_hangs_up_is_named() -> None:
     async with server(hang_up) as target:
         with pytest.raises(ApiError, match=r"error trying to reach 127\.0\.0\.1"):
             await forward.stream(target, "GET", "/")
+
+
+async def test_a_body_of_known_length_is_sent_with_its_length() -> None:
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(3 * 65536)
+        text = b"%d %d" % (b"content-length: 196608" in head and b"chunked" not in head, len(body))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text))
+        await writer.drain()
+        writer.close()
+
+    async with server(read) as target:
+        answer = await forward.stream(target, "POST", "/", [(b"content-length", b"196608")], pieces(3))
+        assert await answer.read() == b"1 196608"
+
+
+async def test_a_service_that_cannot_be_reached_is_unavailable() -> None:
+    target = forward.Target("127.0.0.1", 1, service=True)
+    with pytest.raises(
+        ApiError, match=r"^error trying to reach service: dial tcp 127\.0\.0\.1:1: connect: connection refused$"
+    ) as refused:
+        await forward.stream(target, "GET", "/")
+    assert refused.value.code == 503

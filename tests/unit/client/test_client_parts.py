@@ -32,6 +32,7 @@ async def test_a_failing_key_waits_longer_each_time_until_it_succeeds() -> None:
     assert [queue.retry("a") for _ in range(4)] == [1.0, 2.0, 4.0, 5.0]
     queue.forget("a")
     assert queue.retry("a") == 1.0
+    assert queue.retry("b", 0.25) == 0.25  # what will be over by itself, such as a conflict
     queue.close()
 
 

@@ -38,7 +38,7 @@ SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "exec": {"get": streams.execute, "create": streams.execute},
     "attach": {"get": streams.execute, "create": streams.execute},
     "portforward": {"get": streams.port_forward, "create": streams.port_forward},
-    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete"), proxy.proxy),
+    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete", "options"), proxy.proxy),
 }
 METRICS = frozenset({kinds.NODE_METRICS, kinds.POD_METRICS})
 
@@ -49,7 +49,8 @@ def handler_for(request: Request, kind: Kind) -> Handler:
         known = kind.subresource(request.subresource)
         if known is None or (request.subpath and request.subresource != "proxy"):
             raise status.path_not_found()
-        if request.verb not in known.verbs:
+        proxied = request.subresource == "proxy" and request.method == "OPTIONS"  # discovery tells of no verb for it
+        if request.verb not in known.verbs and not proxied:
             raise status.method_not_allowed()
         own = SUBRESOURCES.get(request.subresource)
         handler = own.get(request.verb) if own is not None else OBJECT.get(request.verb)

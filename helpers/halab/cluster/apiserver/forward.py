@@ -53,20 +53,29 @@ class Target:
     port: int
     tls: ssl.SSLContext | None = None
     token: str = ""
-    insecure: bool = False
+    service: bool = False  # what is asked for is reached by its ``proxy`` subresource
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Raises a 500 that names the address if nobody answers."""
+        """Raises a 500 that names the address if nobody answers, a 503 for a service."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=PIECE * 4)
+        except ssl.SSLError as error:
+            wrong = "tls: first record does not look like a TLS handshake"
+            raise self.failure(wrong if error.reason == "WRONG_VERSION_NUMBER" else f"tls: {error.reason}") from None
         except (OSError, TimeoutError) as error:
             reason = "connect: connection refused" if isinstance(error, ConnectionRefusedError) else str(error) or "i/o timeout"
-            raise status.internal(f"error dialing backend: dial tcp {self.host}:{self.port}: {reason}") from None
+            raise self.failure(f"dial tcp {self.host}:{self.port}: {reason}") from None
+
+    def failure(self, reason: str) -> status.ApiError:
+        """What a client is told whose request did not get there."""
+        if self.service:
+            return status.service_unavailable(f"error trying to reach service: {reason}")
+        return status.internal(f"error dialing backend: {reason}")
 
 
-def _head(target: Target, method: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), f"host: {target.host}:{target.port}".encode()]
+def _head(target: Target, method: str, path: str, headers: Iterable[tuple[bytes, bytes]], host: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1".encode("latin-1"), b"host: " + (host or f"{target.host}:{target.port}".encode())]
     if target.token:
         lines.append(f"authorization: Bearer {target.token}".encode())
     lines += [name + b": " + value for name, value in headers]
@@ -120,33 +129,41 @@ class _Parsing:
         self.complete = True
 
 
-async def _send(writer: asyncio.StreamWriter, body: AsyncIterator[bytes]) -> None:
+async def _send(writer: asyncio.StreamWriter, body: AsyncIterator[bytes], *, chunked: bool) -> None:
     """A server may answer before it has read everything, and hang up on the rest: what it said is read all the same."""
     async for piece in body:
         if piece:
             try:
-                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                 await writer.drain()
             except ConnectionError:
                 return
-    writer.write(b"0\r\n\r\n")
+    if chunked:
+        with suppress(ConnectionError):
+            writer.write(b"0\r\n\r\n")
 
 
 async def stream(
     target: Target, method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = (), body: AsyncIterator[bytes] | None = None
 ) -> Answer:
-    """Send a request and return its answer as soon as its head is there. Raises a 500 if the other side does not answer properly."""
+    """Send a request and return its answer as soon as its head is there. Raises a 500 if the other side does not answer properly.
+
+    A body whose length the ``headers`` tell is sent with it: not every server understands one in chunks.
+    """
+    headers = list(headers)
     reader, writer = await target.connect()
     sent = [(name, value) for name, value in headers if name not in HOP and name not in (b"connection", b"upgrade")]
     sent.append((b"connection", b"close"))
+    known = dict(headers)
+    length = known.get(b"content-length") if b"transfer-encoding" not in known else None
     if body is not None:
-        sent.append((b"transfer-encoding", b"chunked"))
+        sent.append((b"transfer-encoding", b"chunked") if length is None else (b"content-length", length))
     parsing = _Parsing()
     parser: Any = httptools.HttpResponseParser(parsing)
     try:
-        writer.write(_head(target, method, path, sent))
+        writer.write(_head(target, method, path, sent, known.get(b"host", b"") if target.service else b""))
         reading = asyncio.ensure_future(_read_head(reader, parser, parsing))
-        sending = asyncio.ensure_future(_send(writer, body)) if body is not None else None
+        sending = asyncio.ensure_future(_send(writer, body, chunked=length is None)) if body is not None else None
         try:
             if sending is not None:
                 await asyncio.wait([sending, reading], return_when=asyncio.FIRST_COMPLETED)
@@ -160,6 +177,8 @@ async def stream(
             raise
     except (httptools.HttpParserError, OSError) as error:
         writer.close()
+        if target.service:
+            raise target.failure(str(error)) from None
         raise status.internal(f"error trying to reach {target.host}:{target.port}: {error}") from None
     except BaseException:
         writer.close()

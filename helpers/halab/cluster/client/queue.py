@@ -58,11 +58,15 @@ class WorkQueue(Generic[K]):
         self._timers.pop(key, None)
         self.add(key)
 
-    def retry(self, key: K) -> float:
-        """Add ``key`` after its back-off, which doubles each time until ``forget``; returns the delay in seconds."""
+    def retry(self, key: K, base_delay: float | None = None) -> float:
+        """Add ``key`` after its back-off, which doubles each time until ``forget``; returns the delay in seconds.
+
+        ``base_delay`` in place of the queue's own is for what will soon be over by itself.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay: float = min(self._base_delay * 2 ** min(failures, 30), self._max_delay)
+        base = self._base_delay if base_delay is None else base_delay
+        delay: float = min(base * 2 ** min(failures, 30), self._max_delay)
         self.add_after(key, delay)
         return delay
 

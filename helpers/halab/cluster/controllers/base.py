@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from halab.cluster.client import Client, EventRecorder, Informer, Key, SharedInformers, WorkQueue, key_of, rfc3339
 from halab.cluster.client.client import PatchType
+from halab.cluster.client.queue import BASE_DELAY, MAX_DELAY
 from halab.cluster.controllers.actions import Action, Create, Delete, Emit, Patch, Update
 from halab.cluster.controllers.owners import controller_of, index_by_controller
 from halab.cluster.kube.kinds import Kind
@@ -124,11 +125,12 @@ class Controller:
 
     name: ClassVar[str]
     workers: ClassVar[int] = 4
+    backoff: ClassVar[tuple[float, float]] = (BASE_DELAY, MAX_DELAY)  # seconds: after the first failure of a key, and at most
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.informers = context.informers
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Key] = WorkQueue(base_delay=self.backoff[0], max_delay=self.backoff[1])
         self.setup()
 
     def setup(self) -> None:
@@ -199,7 +201,7 @@ class Controller:
                 if is_terminating(exc):
                     self.queue.forget(key)
                 elif exc.code in (404, 409) and self.queue.failures(key) < 8:
-                    self.queue.retry(key)
+                    self.queue.retry(key, BASE_DELAY)
                 else:
                     delay = self.queue.retry(key)
                     log.info("%s: %s/%s: %s; again in %.3f s", self.name, *key, exc, delay)

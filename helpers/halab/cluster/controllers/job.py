@@ -46,6 +46,7 @@ def pod_of(job: Obj, index: int, failures: int) -> Obj:
 
 class JobController(Controller):
     name = "job-controller"
+    backoff = (1.0, 60.0)  # Kubernetes' DefaultJobApiBackOff and MaxJobApiBackOff
 
     def setup(self) -> None:
         self.follow(JOBS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from .records import Probe, Record
 
 KINDS = ("startup", "readiness", "liveness")
 MADE_TO_FAIL = Outcome("failure", "made to fail by halab fault")
+COUNTED = {"success": "successful", "warning": "successful", "failure": "failed", "unknown": "unknown"}
 TITLES = {"startup": "Startup", "readiness": "Readiness", "liveness": "Liveness"}
 
 
@@ -77,6 +79,7 @@ class Prober:
     ) -> None:
         self.container, self.record, self.target = container, record, target
         self.changed, self.event, self.sick = changed, event, sick
+        self.counts: Counter[tuple[str, str]] = Counter()  # (kind, result), kubelet's prober_probe_total
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._started = asyncio.Event()
         self._run = record.run
@@ -120,6 +123,7 @@ class Prober:
     def _judge(self, kind: str, outcome: Outcome, tally: Tally) -> bool:
         """Count the outcome; True when this probe has nothing more to ask of this run."""
         title = TITLES[kind]
+        self.counts[title, COUNTED[outcome.result]] += 1
         if outcome.result == "unknown":
             self.event("Warning", "Unhealthy", f"{title} probe errored and resulted in unknown state: {outcome.output}")
             return False

@@ -35,6 +35,20 @@ def _memory(stamp: str, used: int) -> Obj:
     return {"time": stamp, "usageBytes": used, "workingSetBytes": used, "rssBytes": used}
 
 
+def _disk(stamp: str, directory: Path) -> Obj:
+    found = os.statvfs(directory)
+    size = found.f_frsize
+    return {
+        "time": stamp,
+        "availableBytes": found.f_bavail * size,
+        "capacityBytes": found.f_blocks * size,
+        "usedBytes": (found.f_blocks - found.f_bfree) * size,
+        "inodesFree": found.f_ffree,
+        "inodes": found.f_files,
+        "inodesUsed": found.f_files - found.f_ffree,
+    }
+
+
 def summary(agent: Agent) -> Obj:
     """``{"node": {...}, "pods": [...]}``. Node figures are the sums of its pods and of the agent itself."""
     now, stamp = time.time(), rfc3339()
@@ -80,10 +94,13 @@ def summary(agent: Agent) -> Obj:
     own = times.user + times.system
     total_cores += rate("agent", own, now, now - 60)
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    disk = _disk(stamp, agent.node.directory)
     node = {
         "nodeName": agent.node.name,
         "startTime": rfc3339(agent.started),
         "cpu": _cpu(stamp, total_cores, total_seconds + own),
         "memory": _memory(stamp, total_memory + resident),
+        "fs": disk,
+        "runtime": {"imageFs": disk, "containerFs": disk},
     }
     return {"node": node, "pods": pods}

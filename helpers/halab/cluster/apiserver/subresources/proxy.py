@@ -9,9 +9,10 @@ from typing import Any
 
 from halab.cluster.apiserver import forward
 from halab.cluster.apiserver.context import Context
-from halab.cluster.apiserver.forward import Target
+from halab.cluster.apiserver.forward import Answer, Target
 from halab.cluster.apiserver.nodes import node_target
 from halab.cluster.apiserver.request import Request
+from halab.cluster.apiserver.subresources.rewriting import CORS, rewritten, rewritten_page
 from halab.cluster.kube import kinds, status
 from halab.cluster.kube.kinds import Kind
 
@@ -30,18 +31,47 @@ async def proxy(context: Context, request: Request, kind: Kind) -> None:
             target = node_target(context.store, context.config, name)
     if scheme == "https" and kind is not kinds.NODES:
         target = replace(target, tls=_unverified())
+    target = replace(target, service=True)
     raw: bytes = request.scope["raw_path"]
     before = 6 if kind is kinds.NODES else 8  # /api/v1/nodes/NAME/proxy/..., /api/v1/namespaces/NAMESPACE/pods/NAME/proxy/...
     parts = raw.split(b"/", before)
-    rest = parts[before].decode("latin-1") if len(parts) > before else ""
-    path = f"/{rest}" + (f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else "")
+    prefix = b"/".join(parts[:before]).decode("latin-1")
+    query = f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else ""
+    path = f"/{parts[before].decode('latin-1')}" if len(parts) > before else "/"
     if "halab.upgrade" in request.scope["extensions"]:
-        await forward.tunnel(request, target, path)
+        await forward.tunnel(request, target, path + query)
         return
-    headers = [(key, value) for key, value in request.scope["headers"] if not key.startswith(b"impersonate-")]
-    has_body = b"content-length" in request.headers or b"transfer-encoding" in request.headers
-    answer = await forward.stream(target, request.method, path, headers, _body(request) if has_body else None)
+    if len(parts) <= before and request.method in ("GET", "HEAD"):  # so that a page's relative links lead somewhere
+        await request.answer(301, b"", b"", [(b"location", f"{prefix}/{query}".encode("latin-1"))])
+        return
+    body = _body(request) if b"content-length" in request.headers or b"transfer-encoding" in request.headers else None
+    answer = await forward.stream(target, request.method, path + query, _headers(request, prefix + path), body)
+    _rewrite(answer, prefix, frozenset({f"{target.host}:{target.port}", request.header(b"host")}))
     await forward.copy_answer(request, answer)
+
+
+def _headers(request: Request, path: str) -> list[tuple[bytes, bytes]]:
+    """What the client sent, and what a proxy adds to it."""
+    dropped = (b"x-forwarded-uri", b"x-forwarded-for")
+    headers = [
+        (key, value) for key, value in request.scope["headers"] if not key.startswith(b"impersonate-") and key not in dropped
+    ]
+    headers.append((b"x-forwarded-uri", path.encode("latin-1")))
+    client = request.scope.get("client")
+    way = [*request.header_values(b"x-forwarded-for"), *([client[0]] if client else [])]
+    if way:
+        headers.append((b"x-forwarded-for", ", ".join(way).encode("latin-1")))
+    return headers
+
+
+def _rewrite(answer: Answer, prefix: str, hosts: frozenset[str]) -> None:
+    """Let redirects and a page's links lead through the proxy again."""
+    answer.headers = [(name, value) for name, value in answer.headers if name not in CORS]
+    if location := answer.header(b"location"):
+        place = rewritten(location.decode("latin-1"), prefix, hosts).encode("latin-1")
+        answer.headers = [(name, place if name == b"location" else value) for name, value in answer.headers]
+    elif answer.header(b"content-type").partition(b";")[0].strip() == b"text/html" and not answer.header(b"content-encoding"):
+        answer.pieces = rewritten_page(answer.pieces, prefix, hosts)
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -21,7 +21,10 @@ from halab.cluster.kube.types import Obj
 ALLOWED_SECONDS, REFUSED_SECONDS, TOKEN_SECONDS = 300.0, 30.0, 120.0  # kubelet's defaults
 MAX_KEPT = 1000
 VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-SUBRESOURCES = {"stats": ("stats",), "metrics": ("metrics",), "pods": ("pods", "proxy")}  # any other path is nodes/proxy
+SUBRESOURCES = {
+    "stats": ("stats",), "metrics": ("metrics",), "logs": ("log",), "pods": ("pods", "proxy"), "runningpods": ("pods", "proxy"),
+    "configz": ("configz", "proxy"), "healthz": ("healthz", "proxy"),
+}  # fmt: skip  # any other path is nodes/proxy
 
 
 class Denied(Exception):

@@ -1,7 +1,7 @@
 """The kubelet's own HTTPS server: logs, exec, attach, port-forward, statistics. Only the API server and the administrator may ask.
 
 Paths and texts are kubelet's: ``/containerLogs/NS/POD/CONTAINER``, ``/exec/...``, ``/attach/...``, ``/portForward/NS/POD``, ``/stats/summary``,
-``/pods``, ``/healthz``.
+``/pods``, ``/healthz``; ``/logs/``, ``/metrics`` and others that only tell something are in ``about``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.cluster.node import logs
 from halab.cluster.node.records import Record, specs_of
-from halab.cluster.node.stats import summary
 from halab.cluster.node.status import pod_status
 
 from . import ailments
+from .about import about
 from .access import Access, Denied
 from .commands import attach, execute
 from .forward import Forwarder
@@ -131,6 +131,9 @@ class Server:
         if self.agent.node.ailments.cut_off:
             raise Refused(503, "this node is cut off from the API server (halab fault)")
         await self._authorize(scope, headers)
+        if (told := await about(self.agent, scope["method"], scope["path"])) is not None:
+            await _answer(send, *told)
+            return
         match parts:
             case ["containerLogs", namespace, name, container]:
                 await self._logs(scope, send, self._worker(namespace, name), container, query)
@@ -138,12 +141,6 @@ class Server:
                 await self._command(scope, headers, verb, self._worker(namespace, name), rest[-1], query)
             case ["portForward", namespace, name, *_]:
                 await self._forward(scope, headers, self._worker(namespace, name))
-            case ["stats", "summary"]:
-                await _answer(send, 200, json.dumps(summary(self.agent)).encode(), "application/json")
-            case ["pods"]:
-                items = [worker.pod for worker in self.agent.workers.values()]
-                body = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
-                await _answer(send, 200, json.dumps(body).encode(), "application/json")
             case _:
                 raise Refused(404, "404 page not found\n")
 
@@ -274,6 +271,8 @@ async def _stream(send: Send, pieces: AsyncIterator[bytes], gone: asyncio.Task[N
 
 
 async def _answer(send: Send, status: int, body: bytes, content_type: str) -> None:
-    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    place, content = (b"location", body) if status == 301 else (b"content-type", content_type.encode())
+    body = b"" if status == 301 else body
+    headers = [(place, content), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
