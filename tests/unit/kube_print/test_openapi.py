@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from halab.cluster.kube import openapi
-from halab.cluster.kube.kinds import BUILTIN
+import pytest
+
+from halab.cluster.kube import crd, openapi
+from halab.cluster.kube.kinds import BUILTIN, Kind
 from halab.cluster.kube.openapi import gnostic
+from halab.cluster.kube.openapi.custom import custom_definitions, prune_for_version_two
 
 
 def apps(tmp_path: Path) -> Any:
@@ -70,3 +74,53 @@ def test_the_protobuf_form_has_the_fields_of_its_message() -> None:
     assert encoded.startswith(b"\x0a\x032.0\x12\x06\x0a\x01T\x12\x01v")
     for part in (b"a.B", b"object", b"#/definitions/d", b"x-y", b"[1]\n"):
         assert part in encoded
+
+
+def test_what_a_custom_resource_leaves_open_is_open_in_version_two() -> None:
+    """kubectl's own validation takes every property that is named as a sign that there are no others."""
+    schema = {
+        "type": "object",
+        "required": ["size", "gone"],
+        "properties": {
+            "size": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+            "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"a": {"type": "string"}}},
+            "gone": {"type": "object", "nullable": True, "properties": {"a": {"type": "string"}}},
+        },
+    }
+    pruned = prune_for_version_two(schema)
+    assert pruned["required"] == ["size"]
+    assert pruned["properties"]["size"] == {"x-kubernetes-int-or-string": True}
+    assert pruned["properties"]["any"] == {"x-kubernetes-preserve-unknown-fields": True}
+    assert pruned["properties"]["gone"] == {}
+
+
+def test_a_custom_resource_is_published_with_what_every_object_has(custom: Any) -> None:
+    kind = custom({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    gvk = [{"group": "example.com", "kind": "Widget", "version": "v1"}]
+    two = custom_definitions([kind], prune_for_version_two)["com.example.v1.Widget"]
+    assert two == {"type": "object", "x-kubernetes-group-version-kind": gvk}
+    assert set(custom_definitions([kind])["com.example.v1.Widget"]["properties"]) == {"apiVersion", "kind", "metadata"}
+
+
+def test_an_object_within_a_custom_resource_has_a_type_and_metadata_too(custom: Any) -> None:
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True, "properties": {"spec": {"type": "object"}}}
+    kind = custom({"type": "object", "properties": {"template": embedded}})
+    template = custom_definitions([kind])["com.example.v1.Widget"]["properties"]["template"]
+    assert set(template["properties"]) == {"apiVersion", "kind", "metadata", "spec"}
+    assert template["required"] == ["kind", "apiVersion"]
+
+
+@pytest.fixture
+def custom() -> Iterator[Callable[[Any], Kind]]:
+    """Registers a definition with the schema given, and answers its kind."""
+    kinds: list[Kind] = []
+
+    def register(schema: Any) -> Kind:
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+        names = {"plural": "widgets", "kind": "Widget"}
+        spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+        kinds.extend(crd.register({"metadata": {"name": "widgets.example.com"}, "spec": spec}))
+        return kinds[-1]
+
+    yield register
+    crd.unregister(kinds)

@@ -18,6 +18,7 @@ from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.normalise import Odd, normalise
 from halab.cluster.kube.parse import Malformed, parse_json, parse_yaml
 from halab.cluster.kube.patch import json_patch, merge_patch
+from halab.cluster.kube.restore import misfit
 from halab.cluster.kube.schema import Node
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.strategic import go_text, strategic_merge
@@ -97,13 +98,11 @@ def apply_patch(
             raise decoding.StrictError("", [])
         warnings = twice + warnings
     except ApiError as error:
-        shown = go_text(body) if kind_of_patch == STRATEGIC else to_json(patched)
-        message = (
-            f"strict decoding error: {', '.join(twice + error.faults)}"
-            if isinstance(error, decoding.StrictError)
-            else error.message
-        )
-        raise _invalid_patch(shown, message) from None
+        strategic = kind_of_patch == STRATEGIC
+        message = (strategic and misfit(node, patched)) or error.message
+        if isinstance(error, decoding.StrictError):
+            message = f"strict decoding error: {', '.join(twice + (sorted(error.faults) if strategic else error.faults))}"
+        raise _invalid_patch(go_text(body) if strategic else to_json(patched), message) from None
     request.warnings += [warning for warning in warnings if warning not in request.warnings]
     return _with_metadata(new)
 

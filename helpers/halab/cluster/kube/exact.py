@@ -240,6 +240,16 @@ def examine(document: Document, node: Node) -> list[str]:
     return examiner.faults
 
 
+def misread(node: Node, value: Any) -> str | None:
+    """What the JSON decoder says of a lone value that is no struct, map or list, standing in no field; None if it can be read."""
+    examiner = _Examiner(Document(value))
+    try:
+        examiner.scalar(node, value, "", "")
+    except WrongType as error:
+        return str(error)
+    return examiner.first
+
+
 def repeated(document: Document) -> list[str]:
     """The keys that are there twice, as ``duplicate field "spec.x"``."""
     examiner = _Examiner(document)

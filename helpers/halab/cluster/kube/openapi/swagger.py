@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.openapi import schemas
+from halab.cluster.kube.openapi.custom import prune_for_version_two
 from halab.cluster.kube.openapi.operations import BODY_TYPES, Operation, Parameter, PathItem, paths
 from halab.cluster.kube.types import Obj
 from halab.settings import KUBERNETES_VERSION
@@ -20,7 +21,7 @@ def document(kinds: Sequence[Kind]) -> Obj:
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
         "paths": {item.path: _path(item) for item in items},
-        "definitions": schemas.collect(kinds, items, convert),
+        "definitions": schemas.collect(kinds, items, convert, prune_for_version_two),
     }
 
 
