@@ -97,7 +97,7 @@ TABLE: tuple[Row, ...] = (
         "open as its most open endpoint; what comes from this machine or through the Ingress counts as the node's own and passes.",
         DOCS + "concepts/services-networking/network-policies/"),
     Row("Network", "Service", S, "Envoy carries the connections: a pod sees the data plane's address (127.c.0.2) as its client; endpoints take turns "
-        "instead of being chosen at random; TCP only, but for the cluster's DNS.", DOCS + "concepts/services-networking/service/"),
+        "instead of being chosen at random; TCP and UDP, no SCTP.", DOCS + "concepts/services-networking/service/"),
     Row("Network", "Connection refused", S, "Envoy accepts a connection before it dials a pod: where a pod does not listen, a client's connection is closed "
         "rather than refused. A Service without endpoints refuses, as it should.", DOCS + "reference/networking/virtual-ips/"),
     Row("Network", "Ingress", S, "Served by Envoy. An Ingress that names no class is served too and gets an address at once; a cluster without a controller leaves it "

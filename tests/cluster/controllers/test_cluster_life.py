@@ -245,6 +245,9 @@ async def test_the_default_class_makes_a_folder_for_a_claim_and_takes_it_back(wo
     (volume,) = await world.count(PERSISTENT_VOLUMES, 1)
     (folder,) = (cluster.directory / "volumes").iterdir()
     assert volume["spec"]["hostPath"]["path"] == str(folder)
+    with pytest.raises(ApiError, match="only dynamically provisioned pvc can be resized"):
+        larger = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+        await world.client.patch(PERSISTENT_VOLUME_CLAIMS, "data", world.namespace, larger)
     await world.client.delete(PERSISTENT_VOLUME_CLAIMS, "data", world.namespace)
     await world.count(PERSISTENT_VOLUMES, 0)
     assert not folder.exists()

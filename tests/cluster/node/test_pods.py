@@ -6,16 +6,17 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halab.cluster.kube.kinds import CONFIG_MAPS, PODS, SECRETS
+from halab.cluster.kube.kinds import CONFIG_MAPS, PODS, RUNTIME_CLASSES, SECRETS
 from halab.cluster.supervisor import manage
 
-from .conftest import FOREVER, Space, condition, container_status
+from .conftest import FOREVER, SECONDS, Space, condition, container_status
 
 
 def processes(marker: str) -> list[int]:
@@ -229,6 +230,48 @@ async def test_a_pods_server_is_asked_through_the_api_by_every_method(space: Spa
         status, headers, _ = await space.client.request("GET", base + path)
         places[path] = (status, dict(headers).get("location"))
     assert places == {"": (301, f"{base}/"), "/old": (302, f"{base}/new")}
+
+
+ECHO = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 8081))
+open("/tmp/bound", "w")
+while True:
+    data, sender = server.recvfrom(100)
+    server.sendto(data + sender[0].encode(), sender)
+"""
+
+
+async def test_datagrams_of_the_data_plane_are_answered(space: Space) -> None:
+    """Envoy sends them from the machine's localhost, which is another than the pod's."""
+    await space.create(
+        container={
+            "image": "python:3.12",
+            "command": ["python3", "-c", ECHO],
+            "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/bound"]}, "periodSeconds": 1},
+        }
+    )
+    pod = await space.ready()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(SECONDS)
+        client.sendto(b"from ", (pod["status"]["podIP"], 8081))
+        answer, _ = await asyncio.to_thread(client.recvfrom, 100)
+    assert answer.decode() == f"from {space.config.addresses.prefix}.0.2"
+
+
+async def test_a_runtime_class_that_the_node_does_not_have_keeps_the_pod_waiting(space: Space) -> None:
+    name = f"vm-{space.name}"
+    await space.client.create(
+        RUNTIME_CLASSES, {"metadata": {"name": name}, "handler": "vm", "overhead": {"podFixed": {"cpu": "10m"}}}
+    )
+    try:
+        pod = await space.create(runtimeClassName=name)
+        assert pod["spec"]["overhead"] == {"cpu": "10m"}
+        problem = 'rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "vm" is configured'
+        await space.told("FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
+    finally:
+        await space.client.delete(RUNTIME_CLASSES, name)
 
 
 async def test_a_node_tells_its_logs_and_metrics_through_the_api(space: Space) -> None:

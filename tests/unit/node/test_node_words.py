@@ -121,7 +121,16 @@ def test_a_variable_may_tell_another_containers_limit_of_what_a_path_needs_there
     volumes = Volumes(of | {"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}, tmp_path, cast(Any, None), Nothing())
     volumes.paths["v"] = tmp_path
     mount = {"name": "v", "mountPath": "/v", "subPathExpr": "$(CPUS)/$(NOPE)"}
-    with pytest.raises(VolumeError, match='missing value for "NOPE"'):
+    with pytest.raises(VolumeError, match=r"^missing value for NOPE$"):
         volumes.mounts({"volumeMounts": [mount]}, found)
+    with pytest.raises(VolumeError, match=r"^missing value for CPUS, NOPE$"):
+        volumes.mounts({"volumeMounts": [mount]}, {"CPUS": ""})
+    for path, problem in (
+        ("/abs", "error SubPath `/abs` must not be an absolute path"),
+        ("a/../..", "unable to provision SubPath `a/../..`: must not contain '..'"),
+    ):
+        with pytest.raises(VolumeError) as told:
+            volumes.mounts({"volumeMounts": [mount | {"subPathExpr": "$(CPUS)"}]}, {"CPUS": path})
+        assert str(told.value) == problem
     mount["subPathExpr"] = "$(CPUS)"
     assert volumes.mounts({"volumeMounts": [mount]}, found)[0].source == tmp_path / "2"

@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from halab.cluster.kube.kinds import RUNTIME_CLASSES
+from halab.cluster.kube.status import ApiError
+
 from . import clockfile
 from .hostports import HostPorts
 from .hosts import domain_name_of, hostname_of, hostname_problem, resolver
@@ -16,6 +19,7 @@ from .runtime import PodSandbox
 if TYPE_CHECKING:
     from .worker import PodWorker
 
+HANDLERS = ("runc",)  # the default one of every real node; a RuntimeClass of any other waits for a node that has it
 VOLUME_RETRY = (0.5, 122.0)  # seconds until a volume is tried again: the first time, and at most (kubelet's)
 
 
@@ -34,6 +38,8 @@ class Ground:
         worker, node = self.worker, self.worker.node
         volumes = worker.volumes
         if self.sandbox is None and (problem := hostname_problem(worker.pod)):
+            return self._later("FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
+        if self.sandbox is None and (problem := await self._runtime_problem()):
             return self._later("FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
         try:
             if self.sandbox is None:
@@ -58,6 +64,19 @@ class Ground:
             worker.record.sandbox_ready = True
             worker.publish()
         return True
+
+    async def _runtime_problem(self) -> str:
+        """Why the pod's RuntimeClass cannot be had here, or empty."""
+        name = self.worker.pod["spec"].get("runtimeClassName")
+        if not name:
+            return ""
+        try:
+            handler = (await self.worker.node.client.get(RUNTIME_CLASSES, name))["handler"]
+        except ApiError as error:
+            return str(error) if error.code == 404 else f"failed to lookup RuntimeClass {name}: {error}"
+        if handler in HANDLERS:
+            return ""
+        return f'rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "{handler}" is configured'
 
     def _later(self, reason: str, message: str) -> bool:
         self.worker.event("Warning", reason, message)

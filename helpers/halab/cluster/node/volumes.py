@@ -129,24 +129,39 @@ class Volumes:
             if mount["name"] not in self.paths:
                 raise VolumeError(f'volume "{mount["name"]}" is not set up')
             path = self.paths[mount["name"]]
-            try:
-                sub = mount.get("subPath", "") or expand(mount.get("subPathExpr", ""), variables, strict=True)
-            except KeyError as error:
-                raise VolumeError(f'missing value for "{error.args[0]}"') from error
+            sub = mount.get("subPath", "") or self._expanded(mount.get("subPathExpr", ""), variables)
             if sub:
-                path = self._sub_path(path, sub)
+                path = self._sub_path(path, sub, mount["name"])
             volume = next(item for item in self.pod["spec"]["volumes"] if item["name"] == mount["name"])
             read_only = bool(mount.get("readOnly")) or any(kind in volume for kind in PROJECTIONS)
             read_only = read_only or bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
             found.append(Mount(path, mount["mountPath"], read_only))
         return sorted(found, key=lambda item: len(PurePosixPath(item.target).parts))
 
-    def _sub_path(self, volume: Path, sub: str) -> Path:
-        if PurePosixPath(sub).is_absolute() or ".." in PurePosixPath(sub).parts:
-            raise VolumeError(f'subPath "{sub}" must be a relative path below its volume')
+    def _expanded(self, expression: str, variables: dict[str, str]) -> str:
+        """Here an empty value is as bad as none (kubelet: ExpandContainerVolumeMounts)."""
+        missing: set[str] = set()
+
+        class Noted(dict[str, str]):
+            def __missing__(self, key: str) -> str:
+                missing.add(key)
+                return ""
+
+        found = expand(expression, Noted({key: value for key, value in variables.items() if value}), strict=True)
+        if missing:
+            raise VolumeError(f"missing value for {', '.join(sorted(missing))}")
+        return found
+
+    def _sub_path(self, volume: Path, sub: str, name: str) -> Path:
+        if PurePosixPath(sub).is_absolute():
+            raise VolumeError(f"error SubPath `{sub}` must not be an absolute path")
+        if ".." in PurePosixPath(sub).parts:
+            raise VolumeError(f"unable to provision SubPath `{sub}`: must not contain '..'")
         path = (volume / sub).resolve()
         if not path.is_relative_to(volume.resolve()):
-            raise VolumeError(f'subPath "{sub}" leaves its volume')
+            raise VolumeError(
+                f'failed to prepare subPath for volumeMount "{name}": subpath "{path}" not within volume path "{volume}"'
+            )
         if not path.exists():
             path.mkdir(parents=True)
             path.chmod(0o755)

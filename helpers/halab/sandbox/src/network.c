@@ -14,6 +14,10 @@
 
 #define LOOPBACK htonl(INADDR_LOOPBACK)
 
+/* The data plane's address. Envoy's datagrams come from the machine's own localhost, which a pod's program must not take for its own: it is
+ * told this address instead, and what it answers goes back. */
+#define DATA_PLANE (halab.cluster | htonl(2))
+
 static bool in_cluster(in_addr_t address) { return (address & htonl(0xffff0000)) == halab.cluster; }
 
 static in_port_t shifted(in_port_t port) {
@@ -98,6 +102,10 @@ static bool taken(int type, in_port_t port) {
 
 /* Rewrites a destination; true if it lies in the cluster, or may not be reached. */
 static bool destination(int fd, struct sockaddr_in *address) {
+    if (address->sin_addr.s_addr == DATA_PLANE && option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM) {
+        address->sin_addr.s_addr = LOOPBACK;
+        return true;
+    }
     if (address->sin_addr.s_addr == LOOPBACK || address->sin_addr.s_addr == INADDR_ANY) {
         address->sin_port = shifted(address->sin_port);
         int type = option(fd, SOL_SOCKET, SO_TYPE);
@@ -186,21 +194,30 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     return real(fd, &changed, flags);
 }
 
-/* What the program is told: its own localhost again, and ports as it named them. */
-static void restore(struct sockaddr *address, const socklen_t *length) {
+/* What the program is told: its own localhost again, and ports as it named them; `foreign` is what the machine's localhost is called. */
+static void restore_as(struct sockaddr *address, const socklen_t *length, in_addr_t foreign) {
     if (!halab.network || !address || !length) return;
     if (address->sa_family == AF_INET && *length >= sizeof(struct sockaddr_in)) {
         struct sockaddr_in *v4 = (struct sockaddr_in *)address;
+        if (v4->sin_addr.s_addr == LOOPBACK) v4->sin_addr.s_addr = foreign;
         if (!in_cluster(v4->sin_addr.s_addr)) return;
         v4->sin_port = unshifted(v4->sin_port);
         if (v4->sin_addr.s_addr == halab.local) v4->sin_addr.s_addr = LOOPBACK;
     } else if (address->sa_family == AF_INET6 && *length >= sizeof(struct sockaddr_in6)) {
         struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
+        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && mapped_v4(v6) == LOOPBACK) map_v4(v6, foreign);
         if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && in_cluster(mapped_v4(v6))) {
             v6->sin6_port = unshifted(v6->sin6_port);
             if (mapped_v4(v6) == halab.local) map_v4(v6, LOOPBACK);
         }
     }
+}
+
+static void restore(struct sockaddr *address, const socklen_t *length) { restore_as(address, length, LOOPBACK); }
+
+/* The sender of a datagram. */
+static void restore_sender(int fd, struct sockaddr *address, const socklen_t *length) {
+    if (halab.network && address && length) restore_as(address, length, option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM ? DATA_PLANE : LOOPBACK);
 }
 
 int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
@@ -213,7 +230,7 @@ int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict l
 int getpeername(int fd, struct sockaddr *restrict address, socklen_t *restrict length) {
     REAL(int, "getpeername");
     int result = real(fd, address, length);
-    if (result == 0) restore(address, length);
+    if (result == 0) restore_sender(fd, address, length);
     return result;
 }
 
@@ -234,7 +251,7 @@ int accept4(int fd, struct sockaddr *restrict address, socklen_t *restrict lengt
 ssize_t recvfrom(int fd, void *restrict data, size_t size, int flags, struct sockaddr *restrict address, socklen_t *restrict length) {
     REAL(ssize_t, "recvfrom");
     ssize_t result = real(fd, data, size, flags, address, length);
-    if (result >= 0) restore(address, length);
+    if (result >= 0) restore_sender(fd, address, length);
     return result;
 }
 
@@ -246,6 +263,6 @@ ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, 
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     REAL(ssize_t, "recvmsg");
     ssize_t result = real(fd, message, flags);
-    if (result >= 0 && message) restore(message->msg_name, &message->msg_namelen);
+    if (result >= 0 && message) restore_sender(fd, message->msg_name, &message->msg_namelen);
     return result;
 }

@@ -12,6 +12,7 @@ from halab.cluster.apiserver.admission import (
     policies,
     priorities,
     quotas,
+    resizes,
     restriction,
     webhooks,
 )
@@ -36,6 +37,7 @@ def validate(attributes: Attributes) -> None:
     limits.validate(attributes)
     pod_security.validate(attributes)
     priorities.validate(attributes)
+    resizes.validate(attributes)
     policies.validate(attributes)
     webhooks.validate(attributes)
     quotas.validate(attributes)

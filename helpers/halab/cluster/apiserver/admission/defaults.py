@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from halab.cluster.apiserver.admission.attributes import Attributes
-from halab.cluster.kube import kinds
+from halab.cluster.kube import kinds, quantity
 
 Obj = dict[str, Any]
 TOLERATION_SECONDS = 300
@@ -91,17 +91,30 @@ def _ingress_class(attributes: Attributes) -> None:
         ingress.setdefault("spec", {})["ingressClassName"] = name
 
 
+UNFOUNDED_OVERHEAD = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+
+
+def _same(one: Obj, other: Obj) -> bool:
+    return one.keys() == other.keys() and all(quantity.compare(one[key], other[key]) == 0 for key in one)
+
+
 def _overhead(attributes: Attributes) -> None:
     spec = attributes.obj["spec"]
     name = spec.get("runtimeClassName")
     if not name:
+        if spec.get("overhead"):
+            raise attributes.forbidden(UNFOUNDED_OVERHEAD)
         return
     found = attributes.find(kinds.RUNTIME_CLASSES, name)
     if found is None:
         raise attributes.forbidden(f'pod rejected: RuntimeClass "{name}" not found')
     fixed = (found.get("overhead") or {}).get("podFixed")
+    if fixed and not _same(spec.get("overhead") or fixed, fixed):
+        raise attributes.forbidden("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")
     if fixed:
         spec["overhead"] = dict(fixed)
+    elif spec.get("overhead"):
+        raise attributes.forbidden(UNFOUNDED_OVERHEAD)
     scheduling = found.get("scheduling") or {}
     selector = scheduling.get("nodeSelector") or {}
     present = spec.get("nodeSelector") or {}
