@@ -78,7 +78,9 @@ TABLE: tuple[Row, ...] = (
     Row("Docker runtime", "Pods as containers", R, "With `halab up --runtime docker` pods are containers of an engine: isolation, addresses, low ports, limits, "
         "OOM kills and static programs are real, and the rows on container isolation, pod network, low ports and limits above do not hold.",
         DOCS + "setup/production-environment/container-runtimes/"),
-    Row("Docker runtime", "NetworkPolicy in containers", N, "With `--runtime docker` NetworkPolicies are stored and shown, and stop no connection.",
+    Row("Docker runtime", "NetworkPolicy in containers", R, "With `--runtime docker` NetworkPolicies are enforced by nftables in the caller's network namespace, for "
+        "every program. A Service's address is as open as its most open endpoint; a container with the capability NET_ADMIN could change its own rules. Where the kernel "
+        "has no nftables `halab up` says so, and labs that require NetworkPolicies are not offered.",
         DOCS + "concepts/services-networking/network-policies/"),
     Row("Docker runtime", "Host network in containers", S, "With `--runtime docker` a pod with hostNetwork shares the gateway's network, not this machine's: it is reached at "
         "its node's address, and two of them cannot have the same port even on two nodes. A hostPort is served at 127.c.0.(10+n), for this machine alone.",

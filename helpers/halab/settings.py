@@ -219,6 +219,11 @@ class ClusterConfig:
         """Tables of who may connect where (NetworkPolicy), a file for each limited pod's address; every container is shown them."""
         return self.directory / "policies"
 
+    @property
+    def no_firewall(self) -> Path:
+        """Exists, with the reason in it, where pods are containers and this kernel cannot keep their NetworkPolicies."""
+        return self.directory / "no-firewall"
+
     def node_directory(self, node: str) -> Path:
         return self.directory / "nodes" / node
 

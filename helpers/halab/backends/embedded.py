@@ -12,7 +12,7 @@ from halab.cluster.supervisor import manage
 from halab.errors import ClusterError
 from halab.images import api
 from halab.images.types import Engine
-from halab.settings import DOCKER, ClusterConfig
+from halab.settings import ClusterConfig
 
 
 class Embedded:
@@ -42,7 +42,7 @@ class Embedded:
         if "dataplane" in config.without:
             return frozenset(found)
         found |= {features.INGRESS, features.GATEWAY, features.MESH}
-        return frozenset(found if config.runtime == DOCKER else found | {features.POLICY})
+        return frozenset(found if config.no_firewall.exists() else found | {features.POLICY})
 
     def _config(self) -> ClusterConfig:
         if self._known is None:

@@ -15,23 +15,25 @@ from halab.errors import MachineError
 from halab.images.elf import libraries
 from halab.sandbox.build import compiler
 
-SOURCE = Path(__file__).with_name("pod.c")
+SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 PROGRAM = "/pod"
 REPOSITORY = "halab-pod"
 
 
 def reference() -> str:
     """Named by its source, so that a newer halab makes a newer one."""
-    return f"{REPOSITORY}:{hashlib.sha256(SOURCE.read_bytes() + platform.machine().encode()).hexdigest()[:12]}"
+    made_of = b"".join(map(Path.read_bytes, SOURCES)) + platform.machine().encode()
+    return f"{REPOSITORY}:{hashlib.sha256(made_of).hexdigest()[:12]}"
 
 
 def compiled(folder: Path) -> Path:
     """The program: static where the compiler can. Raises MachineError."""
     made = folder / "pod"
     command, said = compiler(), ""
+    programs = [str(path) for path in SOURCES if path.suffix == ".c"]
     for linking in (["-static"], []):
         done = subprocess.run(
-            [*command, *linking, "-std=gnu17", "-Os", "-o", str(made), str(SOURCE)], capture_output=True, text=True, check=False
+            [*command, *linking, "-std=gnu17", "-Os", "-o", str(made), *programs], capture_output=True, text=True, check=False
         )
         if done.returncode == 0:
             return made

@@ -13,7 +13,7 @@ import socket
 
 from halab.engine import owned
 from halab.engine.client import INSTEAD, Engine, reason
-from halab.engine.image import ensure
+from halab.engine.image import PROGRAM, ensure
 from halab.errors import MachineError
 from halab.settings import MAX_NODES, BridgeAddresses, ClusterConfig
 
@@ -78,6 +78,23 @@ def create(client: Engine, config: ClusterConfig) -> None:
         client.start(made["Id"])
     except APIError as error:
         raise MachineError("the cluster's gateway", f"does not start: {reason(error)}", INSTEAD.removeprefix("or ")) from error
+    config.policies.mkdir(exist_ok=True)  # every pod's sandbox is shown it
+    config.policies.chmod(0o755)
+    config.no_firewall.unlink(missing_ok=True)
+    if obstacle := firewall_obstacle(client, made["Id"]):
+        config.no_firewall.write_text(obstacle)
+
+
+def firewall_obstacle(client: Engine, gateway: str) -> str:
+    """Why pods' connections cannot be limited on this machine; empty where they can. Tried in the gateway's namespace, where nothing is left of it."""
+    from docker.errors import APIError
+
+    try:
+        tried = client.exec_create(gateway, [PROGRAM, "firewall"])["Id"]
+        said = client.exec_start(tried).decode(errors="replace").strip()
+        return (said or "it failed") if client.exec_inspect(tried)["ExitCode"] else ""
+    except APIError as error:
+        return reason(error)
 
 
 def _require_local(addresses: BridgeAddresses) -> None:

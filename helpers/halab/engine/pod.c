@@ -1,7 +1,10 @@
 /* The one program in a pod's own image: what a pod needs beside its containers. Static, so that the image holds nothing else.
  *
- *   pod hold [RANGE...]    keep a pod's namespaces until standard input closes, a signal comes or for ever (if it is /dev/null), and
- *                          answer for every address of the RANGEs (10.1.128.0/17) as for one's own
+ *   pod hold [-l FILE] [RANGE...]
+ *                          keep a pod's namespaces until standard input closes, a signal comes or for ever (if it is /dev/null),
+ *                          answer for every address of the RANGEs (10.1.128.0/17) as for one's own, and let the pod connect only to
+ *                          where FILE says that it may, whenever that is written anew (firewall.c)
+ *   pod firewall           0 if this kernel can do that
  *   pod leash CMD [ARG...] run a program until it ends or standard input closes, whichever comes first
  *   pod dial PORT          join standard input and output to 127.0.0.1:PORT
  *   pod kill SIGNAL PID... send a signal
@@ -10,6 +13,8 @@
  * Neighbours: image.py makes the image, sandbox.py of the node's Docker runtime and contained.py of the data plane run it.
  */
 #define _GNU_SOURCE
+#include "firewall.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -84,32 +90,75 @@ static void leave(int number) {
     _exit(0);
 }
 
+/* The whole of a file; NULL if there is none. */
+static char *contents(const char *path) {
+    FILE *file = fopen(path, "re");
+    char *text = NULL;
+    size_t bytes;
+    if (file == NULL)
+        return NULL;
+    if (getdelim(&text, &bytes, 0, file) < 0 && text != NULL)
+        *text = 0;
+    fclose(file);
+    return text;
+}
+
+/* Put the table in force; an error leaves what was. Without a table and without a firewall there is nothing to be wrong. */
+static int limit(const char *path) {
+    char *table = contents(path);
+    int error = firewall(table), wanted = table != NULL;
+    free(table);
+    if (!error || !wanted)
+        return 0;
+    errno = error;
+    return fail("NetworkPolicy cannot be enforced");
+}
+
 /* Until standard input has ended. A null device never ends here: nobody holds the leash. */
-static void wait_for_the_end(void) {
-    char byte;
-    struct pollfd input = {.fd = 0, .events = POLLIN};
-    char name[32] = "";
+static void wait_for_the_end(int changes, const char *table) {
+    char bytes[4096], name[32] = "";
+    struct pollfd ends[] = {{.fd = 0, .events = POLLIN}, {.fd = changes, .events = POLLIN}};
     if (readlink("/proc/self/fd/0", name, sizeof name - 1) > 0 && strcmp(name, "/dev/null") == 0)
-        for (;;)
-            pause();
+        ends[0].fd = -1;
     for (;;) {
-        if (poll(&input, 1, -1) < 0)
+        if (poll(ends, 2, -1) < 0)
             continue; /* a child was reaped */
-        if (read(0, &byte, 1) <= 0 && errno != EINTR)
+        if (ends[1].revents && read(changes, bytes, sizeof bytes) > 0)
+            limit(table);
+        if (ends[0].revents && read(0, bytes, 1) <= 0 && errno != EINTR)
             return;
     }
 }
 
+/* The folder, since the file comes and goes, and is replaced. */
+static int watch(const char *path) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    int found = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    return found < 0 || inotify_add_watch(found, folder, IN_MOVED_TO | IN_DELETE | IN_CLOSE_WRITE) < 0 ? -1 : found;
+}
+
 static int hold(int count, char **ranges) {
+    const char *table = NULL;
+    int changes = -1;
     signal(SIGTERM, leave);
     signal(SIGINT, leave);
     signal(SIGCHLD, reap);
+    if (count > 1 && strcmp(ranges[0], "-l") == 0) {
+        table = ranges[1];
+        count -= 2;
+        ranges += 2;
+        if (strchr(table, '/') == NULL || (changes = watch(table)) < 0)
+            return fail(table);
+        if (limit(table))
+            return 1;
+    }
     for (int i = 0; i < count; i++)
         if (answer_for(ranges[i]))
             return 1;
     printf("ready\n");
     fflush(stdout);
-    wait_for_the_end();
+    wait_for_the_end(changes, table);
     return 0;
 }
 
@@ -197,6 +246,10 @@ int main(int count, char **words) {
     int status = 0;
     if (strcmp(verb, "hold") == 0)
         return hold(count - 2, words + 2);
+    if (strcmp(verb, "firewall") == 0) {
+        errno = firewall("");
+        return errno ? fail("nftables") : firewall(NULL);
+    }
     if (strcmp(verb, "leash") == 0 && count > 2)
         return leash(words + 2);
     if (strcmp(verb, "dial") == 0 && count == 3)
@@ -213,6 +266,6 @@ int main(int count, char **words) {
                 status = fail(words[i]);
         return status;
     }
-    fprintf(stderr, "usage: pod hold [RANGE...] | leash CMD... | dial PORT | kill SIGNAL PID... | remove PATH...\n");
+    fprintf(stderr, "usage: pod hold [-l FILE] [RANGE...] | firewall | leash CMD... | dial PORT | kill SIGNAL PID... | remove PATH...\n");
     return 2;
 }

@@ -74,3 +74,8 @@ def test_both_sides_must_agree() -> None:
     out = policy(podSelector={"matchLabels": {"app": "web"}}, policyTypes=["Egress"], egress=[{"ports": [{"port": 443}]}])
     found = made(out, policy(ingress=[{"ports": [{"port": 8080}]}]))
     assert found["127.1.1.1"][0] == "deny 127.1.1.2/32 any 0 65535"
+
+
+def test_where_a_firewall_drops_packets_no_table_names_a_socket_that_never_answers() -> None:
+    found = tables([policy()], [WEB, LEDGER], NAMESPACES, [], None)
+    assert found == {"127.1.1.1": "deny 127.1.1.2/32 any 0 65535\n"}

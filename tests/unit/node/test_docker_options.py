@@ -31,18 +31,23 @@ def spec(**more: object) -> ContainerSpec:
     return ContainerSpec(**(fields | more))  # type: ignore[arg-type]
 
 
-def test_a_sandbox_has_the_pods_address_and_name_and_no_rights() -> None:
-    found = sandbox_options(POD, "halab-pod:1", "net", "gw", {"io.halab.cluster": "one"})
+TABLES = Path("/cluster/policies")
+
+
+def test_a_sandbox_has_the_pods_address_and_name_and_may_change_its_own_network_alone() -> None:
+    found = sandbox_options(POD, "halab-pod:1", "net", "gw", {"io.halab.cluster": "one"}, TABLES)
     assert found["NetworkingConfig"]["EndpointsConfig"]["net"]["IPAMConfig"] == {"IPv4Address": "10.7.1.2"}
     assert found["Hostname"] == "web-0" and found["HostConfig"]["NetworkMode"] == "net"
-    assert found["HostConfig"]["CapDrop"] == ["ALL"] and "CapAdd" not in found["HostConfig"]
+    assert (found["HostConfig"]["CapDrop"], found["HostConfig"]["CapAdd"]) == (["ALL"], ["NET_ADMIN"])
+    assert found["Cmd"] == ["hold", "-l", "/policies/10.7.1.2"]
+    assert [(mount["Source"], mount["ReadOnly"]) for mount in found["HostConfig"]["Mounts"]] == [(str(TABLES), True)]
     assert found["Labels"]["io.halab.cluster"] == "one" and found["Labels"]["io.kubernetes.pod.namespace"] == "shop"
 
 
 def test_on_the_hosts_network_a_sandbox_shares_the_gateways() -> None:
     pod = PodSandbox(uid="u", hostname="n", address="10.7.0.10", local="", dns=None, port_shift=0, host_network=True)
-    found = sandbox_options(pod, "halab-pod:1", "net", "gw", {})
-    assert found["HostConfig"]["NetworkMode"] == "container:gw"
+    found = sandbox_options(pod, "halab-pod:1", "net", "gw", {}, TABLES)
+    assert found["HostConfig"]["NetworkMode"] == "container:gw" and "CapAdd" not in found["HostConfig"]
     assert "Hostname" not in found and "NetworkingConfig" not in found  # the engine refuses both
 
 

@@ -16,7 +16,7 @@ from halab.cluster.dataplane.zone import Zone
 from halab.cluster.kube.kinds import SERVICES, Kind
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
-from halab.settings import DOCKER, ClusterConfig
+from halab.settings import ClusterConfig
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def dns_fault(plane: DataPlane) -> Fault | None:
 
 
 async def _keep_policies(client: Client, config: ClusterConfig, plane: DataPlane) -> None:
-    if config.runtime == DOCKER:  # its pods do not load the library that would read the tables
+    if config.no_firewall.exists():
         return
     try:
         await Policies(client, config, plane).run()

@@ -138,9 +138,9 @@ def tables(
     peers: Sequence[Peer],
     namespaces: Mapping[str, Mapping[str, str]],
     doors: Sequence[Door],
-    nowhere: tuple[str, int],
+    nowhere: tuple[str, int] | None,
 ) -> dict[str, str]:
-    """The table of each pod's address; pods that may connect everywhere have none. ``nowhere`` is the socket that never answers."""
+    """The table of each pod's address; pods that may connect everywhere have none. ``nowhere`` is the socket that never answers, if any is needed."""
     rules = Rules(policies, namespaces)
     guards = {peer.address: rules.governing(peer, "Ingress") for peer in peers} if policies else {}
     found: dict[str, str] = {}
@@ -158,7 +158,8 @@ def tables(
             open_to[called.address] = common(spans_out, spans_in)
         lines = [*_pods(open_to), *_doors(doors, open_to, rules, own), *_blocks(own)]
         if lines:
-            found[caller.address] = "\n".join([f"nowhere {nowhere[0]} {nowhere[1]}", *lines]) + "\n"
+            first = [f"nowhere {nowhere[0]} {nowhere[1]}"] if nowhere is not None else []
+            found[caller.address] = "\n".join([*first, *lines]) + "\n"
     return found
 
 

@@ -1,5 +1,7 @@
 """Keeps the tables of who may connect where, a file for each pod that is limited, and the socket to which forbidden connections go.
 
+A pod that is a process reads its table in the preloaded library; one that is a container has it in its sandbox's firewall (``engine/firewall.c``).
+
 The first NetworkPolicy of a cluster has pods and namespaces followed; without any this costs nothing.
 """
 
@@ -17,7 +19,7 @@ from halab.cluster.dataplane.policies import Door, Peer, tables
 from halab.cluster.dataplane.services import endpoints_of
 from halab.cluster.kube.kinds import ENDPOINT_SLICES, NAMESPACES, NETWORK_POLICIES, PODS, SERVICES, Kind
 from halab.cluster.kube.types import Obj
-from halab.settings import ClusterConfig
+from halab.settings import PROCESS, ClusterConfig
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Policies:
 
     def __init__(self, client: Client, config: ClusterConfig, plane: DataPlane) -> None:
         self.config, self.plane = config, plane
-        self.nowhere = Nowhere(config.addresses.ingress)
+        self.nowhere = Nowhere(config.addresses.ingress) if config.runtime == PROCESS else None  # a kernel's firewall just drops
         self.directory = config.policies
         self._policies = Informer(client, NETWORK_POLICIES)
         self._pods = Informer(client, PODS)
@@ -71,7 +73,8 @@ class Policies:
     async def run(self) -> None:
         prepare(self.directory)
         self._written = {path.name: path.read_text() for path in self.directory.iterdir()}
-        self.nowhere.open()
+        if self.nowhere is not None:
+            self.nowhere.open()
         self._policies.add_handler(lambda old, new: self._changed.set())
         try:
             await self._policies.start().synced()
@@ -86,7 +89,8 @@ class Policies:
                 except Exception:  # what is written goes on holding
                     log.exception("no new tables of NetworkPolicies")
         finally:
-            self.nowhere.close()
+            if self.nowhere is not None:
+                self.nowhere.close()
             await asyncio.gather(*(informer.stop() for informer in self._followed.values()), return_exceptions=True)
 
     async def _follow_all(self) -> None:
@@ -109,7 +113,7 @@ class Policies:
         named = {("dns", "UDP"): DNS_PORT, ("dns-tcp", "TCP"): DNS_PORT}
         peers.append(Peer(dns, "kube-system", {"k8s-app": "kube-dns"}, named))  # policies know it as the pods that it usually is
         namespaces = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in self._namespaces.objects()}
-        return tables(policies, peers, namespaces, self._doors(), self.nowhere.address)
+        return tables(policies, peers, namespaces, self._doors(), self.nowhere.address if self.nowhere is not None else None)
 
     def _doors(self) -> list[Door]:
         shift, own = self.config.port_shift, f"{self.config.addresses.prefix}."

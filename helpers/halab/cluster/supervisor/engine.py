@@ -37,6 +37,8 @@ def lay(config: ClusterConfig, report: Callable[[str], None]) -> None:
     client = connect(config.engine)
     try:
         create(client, config)
+        if config.no_firewall.exists():
+            report(f"NetworkPolicies will not be enforced: {config.no_firewall.read_text()}")
     except BaseException:
         clear(config)
         raise

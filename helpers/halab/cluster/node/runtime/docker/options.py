@@ -13,6 +13,7 @@ from halab.sandbox.spec import CAPABILITIES
 LOG_BYTES = "10m"  # of the engine's own copy of a container's output, which `docker logs` shows; kubectl's is the agent's
 NO_CHECK = {"Test": ["NONE"]}  # an image's HEALTHCHECK means nothing to Kubernetes
 SHORT_NAME = 40
+TABLES = "/policies"  # in a sandbox
 
 
 def container_name(pod: PodSandbox, container: str, attempt: str) -> str:
@@ -29,8 +30,13 @@ def pod_labels(pod: PodSandbox, container: str) -> dict[str, str]:
     }
 
 
-def sandbox_options(pod: PodSandbox, image: str, network: str, gateway: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The sandbox: an address, a host name, and nothing that could do harm. On the "host's network" it shares the gateway's."""
+def sandbox_options(
+    pod: PodSandbox, image: str, network: str, gateway: str, labels: Mapping[str, str], policies: Path
+) -> dict[str, Any]:
+    """The sandbox: an address, a host name, and a firewall that keeps what the tables in ``policies`` say of its address.
+
+    It may change its own network namespace and nothing else. On the "host's network" it shares the gateway's, which nobody limits.
+    """
     host: dict[str, Any] = {
         "NetworkMode": f"container:{gateway}" if pod.host_network else network,
         "IpcMode": "shareable",
@@ -48,6 +54,9 @@ def sandbox_options(pod: PodSandbox, image: str, network: str, gateway: str, lab
         "HostConfig": host,
     }
     if not pod.host_network:
+        host["CapAdd"] = ["NET_ADMIN"]
+        host["Mounts"] = [_mount(Mount(policies, TABLES, read_only=True))]
+        found["Cmd"] = ["hold", "-l", f"{TABLES}/{pod.address}"]
         host["Sysctls"] = {"net.ipv4.ip_unprivileged_port_start": "0"}
         found["Hostname"] = pod.hostname
         found["NetworkingConfig"] = {"EndpointsConfig": {network: {"IPAMConfig": {"IPv4Address": pod.address}}}}

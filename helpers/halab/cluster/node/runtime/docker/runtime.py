@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AT_ONCE = 8  # requests to the engine
+READY, READY_SECONDS = b"ready\n", 20.0  # what a sandbox says when it is complete, and how long that may take
 LOST = 255  # the exit code of a container that vanished, as containerd has it
 
 
@@ -81,9 +82,7 @@ class DockerRuntime:
             except (OSError, RuntimeError) as error:
                 log.warning("%s: %s", function.__name__, error)
 
-        task = asyncio.ensure_future(call())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(call())
 
     # Life
 
@@ -139,9 +138,7 @@ class DockerRuntime:
                     del self._sandboxes[identity]
                     self._sandbox_died(pod, identity)
 
-        task = asyncio.ensure_future(look())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(look())
 
     def _sandbox_died(self, pod: PodSandbox, identity: str) -> None:
         """Somebody removed the sandbox: its containers have lost their network, so they go too, and the worker makes all of it anew."""
@@ -173,18 +170,43 @@ class DockerRuntime:
 
     async def open_pod(self, pod: PodSandbox) -> None:
         """Raises OSError, which is tried again, in the engine's words."""
-        options = sandbox_options(pod, self._image, network_name(self.config), gateway_name(self.config), self._labels("sandbox"))
+        places = (network_name(self.config), gateway_name(self.config))
+        options = sandbox_options(pod, self._image, *places, self._labels("sandbox"), self.config.policies)
         identity = await self._create(options, container_name(pod, "POD", self._attempt()))
         try:
-            _, writer = await hijack.take_over(self.socket, f"/containers/{identity}/attach?stream=1&stdin=1")
+            streams = "stream=1&stdin=1&stdout=1&stderr=1"
+            reader, writer = await hijack.take_over(self.socket, f"/containers/{identity}/attach?{streams}")
             self._sandboxes[identity] = pod
             pod.holder = Holder(identity, writer)
             await self._start(identity)
-        except (StartFailed, hijack.Refused) as error:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._until_ready(hijack.pieces(reader, terminal=False), pod)
+        except (StartFailed, hijack.Refused, TimeoutError) as error:
             self._sandboxes.pop(identity, None)
             self._release(pod)
             self.later(self._remove, identity)
             raise OSError(f"Failed to create pod sandbox: {error}") from error
+
+    async def _until_ready(self, pieces: AsyncIterator[tuple[bytes, bytes]], pod: PodSandbox) -> None:
+        """The sandbox's address may connect only where it may before anything runs in it. Raises StartFailed with the sandbox's words."""
+        said = b""
+        async for _, data in pieces:
+            said += data
+            if said.endswith(READY):
+                break
+        else:
+            raise StartFailed(said.decode(errors="replace").strip() or "it ended at once")
+
+        async def listen() -> None:
+            async for _, data in pieces:
+                log.warning("pod %s/%s: %s", pod.namespace, pod.name, data.decode(errors="replace").strip())
+
+        self._keep(listen())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close_pod(self, pod: PodSandbox) -> None:
         if identity := self._release(pod):
@@ -314,9 +336,7 @@ class DockerRuntime:
             finally:
                 plain.feed_eof()
 
-        task = asyncio.ensure_future(pump())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(pump())
         return plain, writer
 
     def signal(self, identity: str, number: int) -> None:
