@@ -7,7 +7,7 @@ labs/       a cluster; every lab's scene, solution and mistakes
 notebooks/  a cluster and a Jupyter kernel
 widgets/    nothing: the Python side of the widgets
 browser/    ``chromium``, for the widgets in a real JupyterLab
-engines/    ``skopeo``, ``dockerd``: other people's tools on our images
+engines/    ``skopeo``, ``dockerd``, ``podman``, ``kind``: other people's tools on our images
 ==========  =====================================================================================
 """
 
@@ -24,7 +24,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"chromium": "chromium", "skopeo": "skopeo", "dockerd": "docker.io iptables", "kubectl": "kubernetes-client"}
-SERVERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+COMMANDS = {"kind": "python3 tools/kind.py"}  # where apt-get install of the package is not enough
+FETCHED = str(ROOT / ".tools" / "kind" / "usr" / "bin")
+SERVERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", FETCHED))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,7 +47,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for program in mark.args:
             if not shutil.which(program, path=SERVERS):
-                pytest.skip(f"{program} is not installed; run: sudo apt-get install {PACKAGES.get(program, program)}")
+                command = COMMANDS.get(program) or f"sudo apt-get install {PACKAGES.get(program, program)}"
+                pytest.skip(f"{program} is not installed; run: {command}")
 
 
 @pytest.fixture

@@ -236,6 +236,8 @@ def main() -> int:
     try:
         install_packages(find_uv(), dev=options.dev, into=options.into)
         host_programs(LEARNER + (TESTS if options.dev else ()))
+        if options.dev and not run([sys.executable, str(ROOT / "tools" / "kind.py")]):
+            say("missing: kind, needed to test the kind backend against the real program; see https://kind.sigs.k8s.io")
     except Impossible as error:
         say(str(error))
         return 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import FETCHED
 
 from halab.backends import choice, kind_run, preflight
 from halab.backends.kind import Kind
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.needs("dockerd", "kind", "busybox")
 @pytest.fixture
 def engine(dockerd: str, halab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("DOCKER_HOST", dockerd)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{FETCHED}")
     monkeypatch.setattr(Kind, "_preflight", lambda self: None)  # it may refuse this machine; here kind is to find out by itself
     yield dockerd
     assert kind_run.nodes("halab-k") == [] and choice.read("k") is None

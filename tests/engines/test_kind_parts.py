@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from halab.backends import gateway_image, kind_registry
+from halab.backends import gateway_image, kind_registry, kind_run
 from halab.backends.kind_controls import KindControls
 from halab.backends.kind_run import CLUSTER_LABEL, ROLE_LABEL
 from halab.errors import ClusterError, HalabError
@@ -81,7 +82,7 @@ def test_nodes_are_stopped_paused_and_killed_by_their_clusters_label_alone(engin
     for name, cluster in (("k-worker", "halab-k"), ("k-worker2", "halab-k"), ("other-worker", "other")):
         labels = ("--label", f"{CLUSTER_LABEL}={cluster}", "--label", f"{ROLE_LABEL}=worker")
         docker(engine, "run", "-d", "--network", "kind", "--name", name, *labels, "busybox:1.36", "sleep", "1000")
-    controls = KindControls("halab-k", tmp_path)
+    controls = KindControls(partial(kind_run.nodes, "halab-k"), tmp_path)
     for action, wanted in (
         ("pause", "paused"),
         ("resume", "running"),

@@ -101,22 +101,20 @@ def test_egress_opens_a_service_and_the_clusters_dns_and_nothing_else(shop: Cont
 
 
 def test_a_connection_that_stands_when_a_policy_comes_goes_on(shop: Containers) -> None:
-    script = "(for word in a b c; do echo $word; while [ ! -e /tmp/$word ]; do sleep 0.1; done; done) | nc web 7000 > /tmp/got; sleep 1000"
-    shop.apply(pod("talker", script, nodeName="node-1"))
-    shop.kubectl("exec", "web", "--", "sh", "-c", "nc -l -p 7000 -e cat >/dev/null 2>&1 &")
+    web = ip(shop, "web")
+    words = "for word in a b; do echo $word; while [ ! -e /tmp/$word ]; do sleep 0.1; done; done"
+    shop.apply(pod("echo", "exec nc -ll -p 7000 -e cat", nodeName="node-2"))
+    shop.ready("echo")
+    shop.apply(pod("talker", f"({words}) | nc {ip(shop, 'echo')} 7000 > /tmp/got; sleep 1000", nodeName="node-1"))
     shop.ready("talker")
     got = ("exec", "talker", "--", "cat", "/tmp/got")
-    shop.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "web"},
-            "spec": {"selector": {"app": "web"}, "ports": [{"port": 7000}]},
-        }
-    )
     shop.until(lambda: shop.kubectl(*got) == "a\n")
-    allow(shop, "web", ingress=[])
-    shop.until(lambda: asked(shop, "talker", f"{ip(shop, 'web')}:8080") == "timed out")
+    allow(shop, "echo", ingress=[])
+    allow(shop, "talker", policyTypes=["Egress"])
+    shop.until(lambda: asked(shop, "talker", f"{web}:8080") == "timed out")
+    assert "rc=0" not in shop.kubectl(
+        "exec", "other", "--", "sh", "-c", f"nc -w 2 {ip(shop, 'echo')} 7000 </dev/null; echo rc=$?"
+    )
     shop.kubectl("exec", "talker", "--", "touch", "/tmp/a")
     shop.until(lambda: shop.kubectl(*got) == "a\nb\n")
-    shop.kubectl("delete", "pod", "talker", "service/web", "--now")
+    shop.kubectl("delete", "pod", "talker", "echo", "--now")

@@ -1,6 +1,7 @@
 """A real Kubernetes whose nodes are Docker containers (https://kind.sigs.k8s.io), made and removed by halab.
 
-Only a cluster that this backend made is ever touched: its name begins with ``halab-`` and ``choice.json`` holds its containers' ids.
+Only a cluster that this backend made is ever touched: its name begins with ``halab-`` and ``choice.json`` holds its containers' ids, so that
+another one that somebody made by the same name, later or on another engine, is left alone.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ class Kind(Remote):
     # Up and down
 
     def up(self, report: Report) -> Summary:
-        there = kind_run.nodes(self.cluster) if self.choice.made else self._strangers()
-        if self.choice.made and there:
+        if there := self._nodes():
             self._wake(there, report)
         else:
+            self._require_same_engine()
+            self._refuse_strangers()
             self._create(report)
         self._wait_until_ready(report)
         self._equip(report)
@@ -62,18 +64,32 @@ class Kind(Remote):
         """The registry beside the cluster; ``up`` fails without it, because it was asked for by name."""
         port = int(self.choice.made.get("registry") or self._free_port(kind_registry.FIRST_PORT))
         kind_registry.ensure(self.cluster, port, report)
-        kind_registry.introduce(self.cluster, port, self.kubeconfig())
+        kind_registry.introduce(self.cluster, self._nodes(), port, self.kubeconfig())
         self.choice = replace(self.choice, made=self.choice.made | {"registry": port})
         choice.write(self.name, self.choice)
         report(f"images pushed to localhost:{port} can be pulled by that name in the cluster")
 
-    def _strangers(self) -> list[kind_run.NodeContainer]:
-        """A cluster of this name that halab does not know of is someone else's."""
+    def _nodes(self) -> list[kind_run.NodeContainer]:
+        """The containers that halab made, the control plane first; while it makes them, all that carry the cluster's name (it was free before)."""
+        if not self.choice.made:
+            return []
+        known = self.choice.made.get("nodes")
+        return [node for node in kind_run.nodes(self.cluster) if known is None or node.id in known]
+
+    def _refuse_strangers(self) -> None:
+        """A cluster of this name that halab did not make is someone else's."""
         self._preflight()
         if kind_run.nodes(self.cluster):
             remedy = f"if it is yours to remove: kind delete cluster --name {self.cluster}; else take another name: --name OTHER"
             raise ClusterError(f"kind cluster {self.cluster}", "exists, and halab did not make it", remedy)
-        return []
+
+    def _require_same_engine(self) -> None:
+        """What was made in another Docker context is still there, and would be forgotten."""
+        before = self.choice.made.get("engine")
+        if before and before != (now := kind_run.engine_id()):
+            fact = f"was made in another Docker engine ({before[:12]}) than the one that answers now ({now[:12]})"
+            remedy = "choose that engine again (docker context use, DOCKER_HOST), or take another name: --name OTHER"
+            raise ClusterError(f"kind cluster {self.cluster}", fact, remedy)
 
     def _preflight(self) -> None:
         for finding in preflight.kind_findings():
@@ -98,7 +114,9 @@ class Kind(Remote):
         file = self.folder / "kind.yaml"
         write_private(file, text)
         # Written first: a creation that is interrupted leaves a cluster that is known to be ours.
-        self.choice = replace(self.choice, made={"cluster": self.cluster, "ports": ports, "image": image})
+        ours = bool(self.choice.made.get("network")) or not kind_run.network_exists()
+        made = {"cluster": self.cluster, "ports": ports, "image": image, "engine": kind_run.engine_id()}
+        self.choice = replace(self.choice, made=made | {"network": ours})
         choice.write(self.name, self.choice)
         report(f"creating kind cluster {self.cluster} (its configuration: {file})")
         try:
@@ -108,6 +126,8 @@ class Kind(Remote):
             with suppress(HalabError):  # the first error is the one that tells why
                 self._remove()
             raise
+        self.choice = replace(self.choice, made=self.choice.made | {"nodes": [node.id for node in self._nodes()]})
+        choice.write(self.name, self.choice)
         self._reset()
 
     @staticmethod
@@ -174,7 +194,7 @@ class Kind(Remote):
             self._remove()
             choice.forget(self.name)
             return True
-        running = [node.id for node in kind_run.nodes(self.cluster) if node.state == "running"]
+        running = [node.id for node in self._nodes() if node.state == "running"]
         if self.choice.made.get("registry"):
             kind_registry.stop(self.cluster)
         if running:
@@ -184,11 +204,14 @@ class Kind(Remote):
     def _remove(self) -> None:
         if self.choice.options.get("registry"):
             kind_registry.remove(self.cluster)
-        kind_run.delete(self.cluster, self.folder / "kubeconfig")
-        left = kind_run.nodes(self.cluster)
-        if left:
+        if len(self._nodes()) == len(
+            kind_run.nodes(self.cluster)
+        ):  # kind goes by the name alone: not where somebody else has it by now
+            kind_run.delete(self.cluster, self.folder / "kubeconfig")
+        if left := self._nodes():
             kind_run.checked("docker", "rm", "-f", "-v", *(node.id for node in left))
-        if not kind_run.checked("docker", "ps", "-aq", "--filter", f"label={kind_run.CLUSTER_LABEL}").strip():
+        others = kind_run.checked("docker", "ps", "-aq", "--filter", f"label={kind_run.CLUSTER_LABEL}").strip()
+        if self.choice.made.get("network") and not others:
             kind_run.run("docker", "network", "rm", "kind")  # refused while anything is attached to it, which is right
         self.choice = replace(self.choice, made={})
         choice.forget(self.name)
@@ -201,7 +224,7 @@ class Kind(Remote):
     def summary(self) -> Summary:
         if not self.choice.made or not (self.folder / "kubeconfig").exists():
             return Summary(self.name, choice.KIND, "absent", 0)
-        if not any(node.state == "running" for node in kind_run.nodes(self.cluster)):
+        if not any(node.state == "running" for node in self._nodes()):
             return Summary(self.name, choice.KIND, "stopped", 0)
         try:
             nodes = self.api().list("nodes")
@@ -233,7 +256,7 @@ class Kind(Remote):
         choice.write(self.name, self.choice)
 
     def _load(self, archive: Path) -> None:
-        kind_run.load(self.cluster, archive)
+        kind_run.load(self.cluster, archive, [node.name for node in self._nodes() if node.role != "external-load-balancer"])
 
     def _holder(self, reference: str, folder: Path, report: Report) -> Engine:
         """The engine that has the image: Docker's, or halab's own builder where Docker cannot pull what it is built on."""
@@ -256,7 +279,7 @@ class Kind(Remote):
         return (kind_config.LOOPBACK, port) if port else self._gateway(tls)
 
     def controls(self) -> KindControls:
-        return KindControls(self.cluster, self.folder)
+        return KindControls(self._nodes, self.folder)
 
 
 def ready(node: Obj) -> bool:

@@ -1,11 +1,12 @@
 """The failure catalogue on kind: nodes are containers of the engine, their pods' containers are containerd's inside them.
 
-Every action begins by finding the target among the containers that carry the cluster's own label; nothing else is ever named to the engine.
+Every action begins by finding the target among the containers that halab made for this cluster; nothing else is ever named to the engine.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ UNITS = {
     "resume": "kill --signal=CONT",
 }
 MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/etc/kubernetes/halab-stopped"
+GONE = (
+    "for i in $(seq 60); do ids=$(crictl ps -q --name '^{name}$'); [ -n \"$ids\" ] || exit 0; "
+    "crictl stop --timeout 1 $ids >/dev/null; sleep 0.5; done; echo {name} still runs >&2; exit 1"
+)
 STATIC = {"apiserver": "kube-apiserver", "controllers": "kube-controller-manager", "scheduler": "kube-scheduler", "etcd": "etcd"}
 
 
@@ -46,8 +51,9 @@ class KindControls:
         }
     )
 
-    def __init__(self, cluster: str, folder: Path) -> None:
-        self.cluster, self._folder = cluster, folder
+    def __init__(self, nodes: Callable[[], list[NodeContainer]], folder: Path) -> None:
+        """``nodes`` looks which containers are the cluster's own."""
+        self._nodes, self._folder = nodes, folder
 
     def records(self) -> Path:
         return private_directory(self._folder / "faults")
@@ -75,6 +81,8 @@ class KindControls:
             if action in ("stop", "kill", "start"):  # killed alone, its kubelet would have it back at once
                 source, target = (ASIDE, MANIFESTS) if action == "start" else (MANIFESTS, ASIDE)
                 script = f"mkdir -p {target} && if [ -f {source}/{name}.yaml ]; then mv {source}/{name}.yaml {target}/; fi"
+                if action != "start":  # not whenever the kubelet gets to it, with its grace period
+                    script += f" && {GONE.format(name=name)}"
             else:
                 signal = {"pause": "STOP", "resume": "CONT"}[action]
                 script = f"pkill -{signal} -x {name[:15]}"  # the kernel keeps 15 characters of a program's name
@@ -117,9 +125,6 @@ class KindControls:
         raise UsageError(f"registry {name}", "images are loaded into kind's nodes without one", "")
 
     # Nodes
-
-    def _nodes(self) -> list[NodeContainer]:
-        return kind_run.nodes(self.cluster)
 
     def _node(self, name: str) -> NodeContainer:
         there = self._nodes()

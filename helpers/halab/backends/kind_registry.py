@@ -7,6 +7,7 @@ The program is halab's own, in an image built on the spot, so that none has to b
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -74,10 +75,10 @@ def hosts(cluster: str) -> str:
     return f'[host."http://{container(cluster)}:{PORT}"]\n'
 
 
-def introduce(cluster: str, port: int, kubeconfig: Path) -> None:
+def introduce(cluster: str, nodes: Iterable[kind_run.NodeContainer], port: int, kubeconfig: Path) -> None:
     """Tell every node and, by the ConfigMap, every tool. Nodes that came since are told too. Raises HalabError."""
     directory = f"{CERTS}/localhost:{port}"
-    for node in kind_run.nodes(cluster):
+    for node in nodes:
         if node.role in ("control-plane", "worker"):
             kind_run.checked("docker", "exec", node.id, "mkdir", "-p", directory)
             kind_run.checked("docker", "exec", "-i", node.id, "cp", "/dev/stdin", f"{directory}/hosts.toml", text=hosts(cluster))

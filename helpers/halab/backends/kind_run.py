@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
@@ -42,10 +43,17 @@ def explained(subject: str, text: str) -> HalabError:
     return ClusterError(subject, " / ".join(words[-3:])[-500:] or "failed without a word", "halab doctor may know more")
 
 
+def environment() -> dict[str, str]:
+    """Nodes are Docker's, also where kind would rather take Podman or nerdctl: what looks for them asks docker."""
+    return os.environ | {"KIND_EXPERIMENTAL_PROVIDER": "docker"}
+
+
 def run(*command: str, seconds: float = SECONDS, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """``text`` is the program's standard input."""
     try:
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=seconds, check=False, env=environment()
+        )
     except FileNotFoundError:
         raise MachineError(command[0], "is not installed", "see: halab doctor") from None
     except subprocess.TimeoutExpired:
@@ -63,7 +71,7 @@ def create(name: str, config: Path, kubeconfig: Path, report: Callable[[str], No
     """``kind create cluster``, its steps reported. Raises what ``explained`` makes of a failure; kind's nodes are then still there (retained)."""
     command = ["kind", "create", "cluster", "--name", name, "--config", str(config), "--kubeconfig", str(kubeconfig), "--retain"]
     try:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
     except FileNotFoundError:
         raise MachineError("kind", "is not installed", "see: halab doctor") from None
     lines: list[str] = []
@@ -111,6 +119,16 @@ def nodes(cluster: str) -> list[NodeContainer]:
         if labels.get(CLUSTER_LABEL) == cluster:
             found.append(NodeContainer(raw["ID"], raw["Names"], str(raw["State"]), labels.get(ROLE_LABEL, "")))
     return sorted(found, key=lambda node: (node.role != "control-plane", node.name))
+
+
+def engine_id() -> str:
+    """Of the engine of the active Docker context: the same name may be a cluster on another one."""
+    return checked("docker", "info", "--format", "{{.ID}}").strip()
+
+
+def network_exists() -> bool:
+    """Whether there is a network ``kind`` already, which then is not ours to remove."""
+    return bool(checked("docker", "network", "ls", "-q", "--filter", "name=^kind$").strip())
 
 
 def last_words(cluster: str) -> str:

@@ -122,3 +122,43 @@ def test_failures_name_only_containers_of_this_cluster(programs: Path) -> None:
     assert all({"c1", "c2"} & set(call.split()) for call in made)
     with pytest.raises(HalabError, match="is not of this cluster"):
         controls.component("node/somebody-s", "kill")
+
+
+def of_somebody(programs: Path) -> None:
+    """The cluster was deleted by hand, and somebody has made another one by the same name."""
+    file = programs / "ps"
+    file.write_text(file.read_text().replace('"c1"', '"s1"').replace('"c2"', '"s2"'))
+
+
+def test_a_cluster_that_somebody_made_by_the_same_name_later_is_not_touched(programs: Path) -> None:
+    cluster, _ = up()
+    of_somebody(programs)
+    before = len(calls(programs))
+    with pytest.raises(HalabError, match="is not of this cluster"):
+        cluster.controls().component("node/node-2", "kill")
+    assert cluster.summary().state == "stopped" and not Kind("k").down(purge=False)
+    with pytest.raises(ClusterError, match="halab did not make it"):
+        up()
+    assert Kind("k").down(purge=True) and choice.read("k") is None
+    touching = {"start", "stop", "kill", "pause", "unpause", "exec", "rm"}
+    assert [call for call in calls(programs)[before:] if "delete" in call or call.split()[1] in touching] == []
+
+
+def test_a_network_that_was_there_before_stays(programs: Path) -> None:
+    docker = programs / "bin" / "docker"
+    docker.write_text(docker.read_text() + '[ "$1 $2" != "network ls" ] || echo n1\n')
+    cluster, _ = up()
+    cluster.down(purge=True)
+    assert "docker network rm kind" not in calls(programs)
+
+
+def test_in_another_docker_context_nothing_is_made_or_forgotten(programs: Path) -> None:
+    docker = programs / "bin" / "docker"
+    docker.write_text(docker.read_text() + '[ "$1" != info ] || echo "engine-of-$DOCKER_CONTEXT"\n')
+    up()
+    (programs / "nodes").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_CONTEXT", "elsewhere")
+        with pytest.raises(ClusterError, match="another Docker engine"):
+            up()
+    assert choice.read("k") is not None

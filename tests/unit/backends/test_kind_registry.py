@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from halab.backends import kind_registry, kubectl
+from halab.backends import kind_registry, kind_run, kubectl
 from halab.errors import ClusterError, HalabError
 
 NODES = [
@@ -96,7 +96,7 @@ def test_every_node_and_every_tool_is_told(programs: Programs, monkeypatch: pyte
     ]
     programs.answers["ps -a"] = (0, "\n".join(map(json.dumps, rows)))
     programs.install()
-    kind_registry.introduce("halab-k", 5001, programs.folder / "kubeconfig")
+    kind_registry.introduce("halab-k", kind_run.nodes("halab-k"), 5001, programs.folder / "kubeconfig")
     directory = "/etc/containerd/certs.d/localhost:5001"
     wanted = '[host."http://halab-k-registry:5000"]'
     assert [line for line in programs.said() if line.startswith("exec")] == [
