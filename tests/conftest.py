@@ -25,8 +25,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"chromium": "chromium", "skopeo": "skopeo", "dockerd": "docker.io iptables", "kubectl": "kubernetes-client"}
 COMMANDS = {"kind": "python3 tools/kind.py"}  # where apt-get install of the package is not enough
-FETCHED = str(ROOT / ".tools" / "kind" / "usr" / "bin")
-SERVERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", FETCHED))
+FETCHED = ROOT / ".tools" / "kind" / "usr" / "bin"  # by tools/kind.py
+SERVERS = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", str(FETCHED)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import FETCHED
 
 from halab.backends import choice, kind_run, preflight
 from halab.backends.kind import Kind
@@ -17,13 +16,15 @@ from halab.images.embedded import EmbeddedEngine
 
 from .dockerd import docker
 
+ROOT = Path(__file__).resolve().parents[2]
+
 pytestmark = pytest.mark.needs("dockerd", "kind", "busybox")
 
 
 @pytest.fixture
 def engine(dockerd: str, halab_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("DOCKER_HOST", dockerd)
-    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{FETCHED}")
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{ROOT / '.tools/kind/usr/bin'}")
     monkeypatch.setattr(Kind, "_preflight", lambda self: None)  # it may refuse this machine; here kind is to find out by itself
     yield dockerd
     assert kind_run.nodes("halab-k") == [] and choice.read("k") is None
