@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halab.errors import MachineError
+
 KUBERNETES_MINOR = "1.34"  # what the embedded cluster presents itself as
 KUBERNETES_VERSION = "v1.34.9"
 LOW_PORT_SHIFT = 20000  # 80 -> 20080 where ports under 1024 cannot be bound
@@ -23,11 +25,24 @@ MAX_NODES = 60
 
 
 def halab_home() -> Path:
-    """``$HALAB_HOME``, else ``$XDG_STATE_HOME/halab``, else ``~/.local/state/halab``."""
+    """``$HALAB_HOME``, else ``$XDG_STATE_HOME/halab``, else ``~/.local/state/halab``. Raises MachineError for a user without a home.
+
+    A relative ``$HALAB_HOME`` is one from here on for this process and all it starts, in whatever folder they work; a relative
+    ``$XDG_STATE_HOME`` is ignored, as the XDG specification asks.
+    """
     if home := os.environ.get("HALAB_HOME"):
-        return Path(home).absolute()
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "halab"
+        if not Path(home).is_absolute():
+            os.environ["HALAB_HOME"] = home = str(Path(home).absolute())
+        return Path(home)
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if state.is_absolute():
+        return state / "halab"
+    try:
+        return Path.home() / ".local" / "state" / "halab"
+    except RuntimeError as error:
+        raise MachineError(
+            "HOME", "is not set, and this user has no home directory", "set HALAB_HOME to a directory that you own"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

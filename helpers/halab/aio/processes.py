@@ -104,19 +104,21 @@ def start_time(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-def marked_with(variable: str, value: str) -> Iterator[int]:
-    """Processes of ours whose environment, as given to their program, has ``variable=value``.
+def marked_with(variable: str, value: str | None = None) -> Iterator[int]:
+    """Processes of ours whose environment, as given to their program, has ``variable=value``, or ``variable`` with any value.
 
     How the leftovers of a cluster are recognised when nobody is left who remembers their process ids.
     """
-    needle = f"{variable}={value}".encode()
+    needle = f"{variable}={value or ''}".encode()
     mine = os.getpid()
     for pid in parents():
         if pid == mine:
             continue
         with suppress(OSError):
-            if needle in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                yield pid
+            for one in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                if one == needle or (value is None and one.startswith(needle)):
+                    yield pid
+                    break
 
 
 def kill_descendants(root: int, *, rounds: int = 100) -> int:

@@ -58,8 +58,8 @@ def _resources() -> Iterator[Finding]:
         "" if level == "ok" else "close something: the course likes 600 MB",
     )
     home = halab_home()
-    existing = next(path for path in (home, *home.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    existing = next(path for path in (home, *home.parents) if os.path.lexists(path))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
         yield Finding("state", "fail", f"{home} cannot be written", "set HALAB_HOME to a directory that you own")
         return
     free = shutil.disk_usage(existing).free >> 20

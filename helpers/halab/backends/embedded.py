@@ -48,7 +48,7 @@ class Embedded:
         if self._known is None:
             self._known = manage.status(self.name).config
         if self._known is None:
-            raise ClusterError(f"cluster {self.name}", "does not exist", "run: halab up")
+            raise ClusterError(f"cluster {self.name}", "does not exist", manage.start_it(self.name))
         return self._known
 
     def _client(self) -> Api:

@@ -11,6 +11,7 @@ from halab.backends.choice import folder_of
 from halab.backends.doors import Doors
 from halab.backends.gateway import NAMESPACE as GATEWAY_NAMESPACE
 from halab.backends.gateway import SERVICE as GATEWAY_SERVICE
+from halab.cluster.supervisor.manage import start_it
 from halab.errors import ClusterError
 
 FEW = 3  # addresses that are tried before the API server's way is taken
@@ -30,7 +31,7 @@ class Remote:
     def kubeconfig(self) -> Path:
         path = self.folder / "kubeconfig"
         if not path.exists():
-            raise ClusterError(f"cluster {self.name}", "was not brought up", "run: halab up")
+            raise ClusterError(f"cluster {self.name}", "was not brought up", start_it(self.name))
         return path
 
     def api(self) -> Api:

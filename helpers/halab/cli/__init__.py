@@ -7,8 +7,11 @@ standard output gets; progress and messages for people go to standard error.
 from __future__ import annotations
 
 import errno
+import io
+import os
 import signal
 import sys
+from contextlib import suppress
 
 import click
 
@@ -41,10 +44,9 @@ COMMANDS = {
     "completion": ("halab.cli.completion:completion", "Print the shell's completion script."),
 }
 
-_SPACE, _OWN = "free some space, then run the command again", "set HALAB_HOME to a directory that you own"
 # What the file system may refuse at any write; whatever else goes wrong there is a fault of ours, and shows where.
-REMEDIES = {errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EROFS: _OWN, errno.EACCES: _OWN, errno.EPERM: _OWN}
-REMEDIES |= {errno.ENOTDIR: _OWN, errno.ENAMETOOLONG: _OWN}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +57,10 @@ def cli() -> None:
 
 def main() -> None:
     """The console script: every deliberate error becomes one line on standard error and its exit status."""
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # a mark that this locale lacks, or a file's name in another one, is no reason to fail
+        sys.stdout.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated command cleans up as an interrupted one does
     try:
         status = cli.main(standalone_mode=False)
@@ -73,7 +79,32 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        if error.errno not in REMEDIES:
+        if error.errno not in FULL | REFUSED:
             raise
-        click.echo(f"error: {error.filename or 'this machine'}: {error.strerror}; {REMEDIES[error.errno]}", err=True)
+        click.echo(f"error: {error.filename or _full_place()}: {error.strerror}; {_remedy(error)}", err=True)
         sys.exit(2)
+
+
+def _full_place() -> str:
+    """The place that is full, where a failed write names no file: halab's home, the folder for scratch files or the current one."""
+    import tempfile
+
+    from halab.settings import halab_home
+
+    for place in (halab_home(), tempfile.gettempdir(), os.curdir):
+        with suppress(OSError):
+            if os.statvfs(place).f_bavail == 0:
+                return f"the disk of {os.path.realpath(place)}"
+    return "this machine"
+
+
+def _remedy(error: OSError) -> str:
+    """What to do about a refusal of the file system: where halab's own files are, another home; elsewhere it is the person's own file."""
+    from halab.settings import halab_home
+
+    if error.errno in FULL:
+        return "free some space, then run the command again"
+    home, path = str(halab_home()), str(error.filename or "")
+    if not path or path == home or path.startswith(home + os.sep):
+        return "set HALAB_HOME to a directory that you own"
+    return "see that you may use it (ls -ld), or name another"

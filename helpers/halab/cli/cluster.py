@@ -196,6 +196,7 @@ def status(name: str, as_json: bool) -> None:
         return
     click.echo(f"cluster {found.name}: {found.state}")
     if found.config is None or found.state in ("absent", "stopped"):
+        click.echo(f"  {manage.start_it(name)}")
         return
     click.echo(f"  api         {found.config.server}")
     click.echo(f"  ingress     http://{found.config.addresses.ingress}:{found.config.port(80)}")
@@ -213,7 +214,7 @@ def status(name: str, as_json: bool) -> None:
 @name_option
 def kubeconfig(name: str) -> None:
     """Print the path of the cluster's kubeconfig."""
-    click.echo(_other(name).kubeconfig() if choice.read(name) else _config(name).kubeconfig)
+    click.echo(_other(name).kubeconfig() if choice.read(name) else config_of(name).kubeconfig)
 
 
 @click.command()
@@ -225,7 +226,7 @@ def env(name: str) -> None:
         if known.options.get("ingress") or known.made.get("ports"):  # else it is reached by a way that ends with this command
             click.echo("export HALAB_INGRESS={}:{}".format(*_other(name).ingress()))
         return
-    config = _config(name)
+    config = config_of(name)
     click.echo(f"export KUBECONFIG={shlex.quote(str(config.kubeconfig))}")
     click.echo(f"export HALAB_INGRESS={config.addresses.ingress}:{config.port(80)}")
 
@@ -246,10 +247,9 @@ def _other(name: str) -> Backend:
     return backends.connect(name)
 
 
-def _config(name: str) -> ClusterConfig:
+def config_of(name: str) -> ClusterConfig:
+    """What is written of an embedded cluster. Raises ClusterError if there is none."""
     config = layout.read_config(layout.directory_of(name))
     if config is None:
-        raise ClusterError(
-            f"cluster {name}", "does not exist", "run: halab up" + ("" if name == "default" else f" --name {name}")
-        )
+        raise ClusterError(f"cluster {name}", "does not exist", manage.start_it(name))
     return config

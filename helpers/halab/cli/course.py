@@ -31,7 +31,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 def _open(name: str, cluster: str) -> LabSession:
     from halab.session import open_lab
 
+    if cluster:
+        require_cluster(cluster)
     return open_lab(name, cluster=cluster, quiet=False)
+
+
+def require_cluster(name: str) -> None:
+    """A cluster named on the command line must be there: a slip of the keyboard shall not make another one. Raises ClusterError."""
+    from halab.backends import choice
+    from halab.cli.cluster import config_of
+
+    if choice.read(name) is None:
+        config_of(name)
 
 
 def _to_its_beginning(name: str) -> None:

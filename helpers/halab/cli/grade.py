@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from halab.cli.course import require_cluster
+
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -26,6 +28,8 @@ def grade(folder: Path, out: Path, names: tuple[str, ...], cluster: str, manifes
 
     from halab.course import catalog, grading, submission
 
+    if cluster:
+        require_cluster(cluster)
     labs = [catalog.find(name) for name in names] or catalog.load_all()
     found, remarks = submission.find(folder, labs)
     for remark in remarks:

@@ -21,11 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halab.aio.processes import marked_with
 from halab.course.catalog import Lab, course_root
 from halab.course.submission import Submission
 from halab.errors import UsageError
 from halab.settings import halab_home
 
+MARK = "HALAB_SUBMISSION"  # in the environment of every process that a submission starts: its scratch folder
+CLUSTER_MARK = "HALAB_CLUSTER_DIRECTORY"  # in that of every process of an embedded cluster
 HOME = "grading"  # below $HALAB_HOME: images are kept from run to run, clusters are not
 SPARE = 240.0  # seconds a submission may take beside its tasks' own time-outs: the cluster, the scene, the learner's script
 STOPPED_WITHIN = 30.0
@@ -112,10 +115,13 @@ class Grader:
         """The environment in which one submission is played, with a home of its own; its cluster is gone afterwards."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "JUPYTER"))}
         environment |= {"HALAB_COURSE": str(course_root()), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with tempfile.TemporaryDirectory(prefix="halab-grade-") as scratch:
-            environment["HOME"] = scratch
+        with tempfile.TemporaryDirectory(prefix="halab-grade-", ignore_cleanup_errors=True) as scratch:
+            environment |= {"HOME": scratch, MARK: scratch}
             if self.cluster:
-                yield environment | {"HALAB_CLUSTER": self.cluster, "HALAB_HOME": str(halab_home())}
+                try:
+                    yield environment | {"HALAB_CLUSTER": self.cluster, "HALAB_HOME": str(halab_home())}
+                finally:
+                    _end_all(scratch)
                 return
             home = halab_home() / HOME
             environment |= {"HALAB_HOME": str(home), "HALAB_CLUSTER": "default", "HALAB_BACKEND": "embedded"}
@@ -124,6 +130,7 @@ class Grader:
                 yield environment
             finally:
                 _forget(environment)
+                _end_all(scratch)
 
     def _play(self, lab: Lab, folder: Path, environment: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
         """What the process that plays it said, and what is to be said about that process."""
@@ -177,6 +184,15 @@ def _forget(environment: dict[str, str]) -> None:
             timeout=STOPPED_WITHIN,
             check=False,
         )
+
+
+def _end_all(scratch: str) -> None:
+    """End what a submission's programs left running, in whatever session it is; a cluster of the instructor's that came up with it stays."""
+    clusters = set(marked_with(CLUSTER_MARK))
+    for pid in marked_with(MARK, scratch):
+        if pid not in clusters:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def write(out: Path, rows: Sequence[Row], labs: Sequence[Lab]) -> None:

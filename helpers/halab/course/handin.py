@@ -16,16 +16,18 @@ time limit counts.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -35,13 +37,14 @@ from halab.course.progress import progress_of
 from halab.course.runner import Runner
 from halab.course.scene import Scene
 from halab.course.submission import LEFT_OUT, SCRIPT
-from halab.errors import HalabError
+from halab.errors import ClusterError, HalabError
 from halab.settings import halab_home
 
 SCRIPT_TIMEOUT, APPLY_TIMEOUT, CELL_TIMEOUT, CHECK_TIMEOUT = 180, 30, 60, 180  # seconds
 EXPECTS = re.compile(r"lab\.expect\([\"']([a-z0-9-]+)[\"']\)")
 SETTLE = 5.0  # seconds that a task may take at least: the check before it may have broken something on purpose
 SPARE = 60.0  # seconds that a check may take beyond its task's time-out
+TAIL = 8192  # bytes of what a program printed that are looked at
 SAID = 300  # characters of what a program said, at most
 
 
@@ -111,23 +114,36 @@ def play(lab: catalog.Lab, scene: Scene, *, scripts: bool) -> Iterator[str]:
 
 
 def _script(scene: Scene) -> Iterator[str]:
-    try:
-        done = subprocess.run(
+    """The script's own end is waited for, not that of what it left in the background: that goes on beside the checks, as beside a learner.
+
+    Its output goes to files: a pipe would end only with the last program that has it.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as trouble:
+        script = subprocess.Popen(
             ["sh", SCRIPT],
             env=scene.environment,
             cwd=scene.files,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SCRIPT_TIMEOUT,
-            check=False,
+            stdout=out,
+            stderr=trouble,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        yield f"{SCRIPT}: did not end within {SCRIPT_TIMEOUT} s"
-        return
-    if done.returncode:
-        yield f"{SCRIPT}: exit status {done.returncode}: {_last(done.stderr or done.stdout)}"
+        try:
+            status = script.wait(SCRIPT_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(script.pid, signal.SIGKILL)
+            script.wait()
+            yield f"{SCRIPT}: did not end within {SCRIPT_TIMEOUT} s"
+            return
+        if status:
+            yield f"{SCRIPT}: exit status {status}: {_last(_end(trouble) or _end(out))}"
+
+
+def _end(file: IO[str]) -> str:
+    """The last few thousand characters of what a program printed, however much that was."""
+    file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+    return file.read()
 
 
 def _notebook(book: Path, scene: Scene) -> Iterator[str]:
@@ -191,7 +207,11 @@ def _manifests(scene: Scene) -> Iterator[str]:
         if beyond := sorted({str(one["kind"]) for one in documents} - kinds):
             yield f"{name}: {', '.join(beyond)}: only objects of the lab's namespace are applied"
             continue
-        done = scene.kubectl("apply", "-n", scene.namespace, "-f", str(path), timeout=APPLY_TIMEOUT)
+        try:
+            done = scene.kubectl("apply", "-n", scene.namespace, "-f", str(path), timeout=APPLY_TIMEOUT)
+        except ClusterError as error:
+            yield f"{name}: {error.subject} {error.fact}"
+            continue
         if done.returncode:
             yield f"{name}: {_last(done.stderr)}"
 

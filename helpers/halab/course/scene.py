@@ -6,11 +6,14 @@ A check never reads a manifest's text and never knows the backend: it asks for a
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import ssl
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from halab.backends.access import Api, Obj
 from halab.course.requests import Address, Answer, fetch, fetch_many, wait_until_answered
-from halab.errors import ClusterError
+from halab.errors import ClusterError, MachineError
 from halab.images.types import Engine
 from halab.traffic.availability import Availability
 from halab.traffic.meter import Meter
@@ -174,17 +177,31 @@ class Scene:
     # Programs
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """kubectl in the lab's namespace, as the learner's terminal has it."""
-        return subprocess.run(
-            ["kubectl", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=self.environment,
-            cwd=self.files,
-            check=False,
-        )
+        """kubectl in the lab's namespace, as the learner's terminal has it. Raises MachineError where there is none, ClusterError if it does not end."""
+        try:
+            return subprocess.run(
+                [program("kubectl", self.environment), *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                env=self.environment,
+                cwd=self.files,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            fact = f"did not end within {timeout:.0f} s"
+            raise ClusterError(
+                "kubectl " + " ".join(arguments[:2]), fact, "does the API server answer? see: halab status"
+            ) from error
+
+
+def program(name: str, environment: Mapping[str, str]) -> str:
+    """The path of ``name`` on the learner's PATH. Raises MachineError if it is not there."""
+    found = shutil.which(name, path=environment.get("PATH", os.defpath))
+    if found is None:
+        raise MachineError(name, "is not on PATH, and this lab needs it", "install it; halab doctor says how")
+    return found
 
 
 class Users(Meter):

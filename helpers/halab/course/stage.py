@@ -26,7 +26,7 @@ from halab.backends.access import Api, ApiError
 from halab.backends.base import Backend
 from halab.course import given
 from halab.course.catalog import Lab, course_root
-from halab.course.scene import Scene
+from halab.course.scene import Scene, program
 from halab.errors import ClusterError, ImageError, MachineError, UsageError
 from halab.images.registry.manage import Registries
 from halab.settings import halab_home
@@ -56,6 +56,7 @@ CLEARED = (
     "persistentvolumeclaims",
     "events",
 )  # owners before what they own, so that nothing is made anew
+SOLVED_WITHIN = 180  # seconds that a solution's script may take
 CLEAR_TIMEOUT = 20.0  # seconds until everything of a scene must be gone
 
 
@@ -229,13 +230,22 @@ def solve(lab: Lab, scene: Scene) -> None:
     script = lab.solution / "apply.sh"
     if not script.is_file():
         raise UsageError(f"lab {lab.slug}", "has no solution to play", "")
-    done = subprocess.run(
-        ["sh", str(script)], env=scene.environment, cwd=scene.files, capture_output=True, text=True, check=False, timeout=180
-    )
-    if done.returncode:
-        raise ClusterError(
-            f"lab {lab.slug}: solution", done.stderr.strip() or done.stdout.strip(), "try: halab reset, then solve again"
+    again = f"try: halab reset {lab.slug[:2]}, then solve again"
+    program("kubectl", scene.environment)
+    try:
+        done = subprocess.run(
+            ["sh", str(script)],
+            env=scene.environment,
+            cwd=scene.files,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SOLVED_WITHIN,
         )
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"lab {lab.slug}: solution", f"did not end within {SOLVED_WITHIN} s", again) from error
+    if done.returncode:
+        raise ClusterError(f"lab {lab.slug}: solution", done.stderr.strip() or done.stdout.strip(), again)
 
 
 def learner_environment(lab: Lab, backend: Backend) -> dict[str, str]:

@@ -31,7 +31,7 @@ def in_words(subject: str) -> Iterator[None]:
         raise ClusterError(subject, str(error), remedy) from error
     except (OSError, TimeoutError) as error:
         raise ClusterError(
-            subject, f"the API server does not answer ({error})", "is it down on purpose? see: halab fault list"
+            subject, f"the API server does not answer ({error})", "is it down on purpose? see: halab status, halab fault list"
         ) from error
 
 

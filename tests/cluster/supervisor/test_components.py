@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from halab.cluster.supervisor import manage
-from halab.errors import UsageError
+from halab.cluster.supervisor import api, manage
+from halab.errors import ClusterError, UsageError
 
 from .conftest import alive, wait_gone
 
@@ -50,6 +50,28 @@ def test_a_stopped_component_stays_down_until_it_is_started(up: Up) -> None:
     assert wait_until(lambda: apiserver()["state"] == "stopped")
     manage.component("default", "apiserver", "start")
     assert wait_until(lambda: apiserver()["state"] == "ready")
+
+
+def test_up_says_at_once_that_the_api_server_is_stopped_and_how_to_start_it(up: Up) -> None:
+    up("two")
+    manage.component("two", "apiserver", "stop")
+    assert wait_until(lambda: manage.status("two").components[0]["state"] == "stopped")
+    with pytest.raises(ClusterError, match="its API server is stopped; run: halab component start apiserver --name two"):
+        up("two")
+
+
+def test_up_does_not_wait_for_a_node_that_was_stopped_on_purpose(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    up(without=("controllers", "scheduler", "dataplane"), nodes=2)
+    manage.component("default", "node-agent/node-2", "stop", signal_name="SIGKILL")
+    assert manage.wait_stopped("default", "node-agent/node-2")
+    config = manage.configuration("default")
+    assert config is not None
+    api.delete(config, "/api/v1/nodes/node-2")  # which the controllers would only find NotReady after 40 seconds
+    monkeypatch.setattr(manage, "UP_TIMEOUT", 30.0)
+    told: list[str] = []
+    again = manage.up("default", without=("controllers", "scheduler", "dataplane"), report=told.append)
+    assert [(node.name, node.ready) for node in again.nodes] == [("node-1", True), ("node-2", False)]
+    assert any("not Ready: node-2" in text for text in told)
 
 
 def test_a_paused_component_does_nothing_and_is_not_replaced(up: Up) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from halab.cli import COMMANDS, cli
+from halab.cli import COMMANDS, _remedy, cli
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {"HALAB_HOME": str(home), "PATH": "/usr/bin:/bin"}
     return subprocess.run(
-        [sys.executable, "-m", "halab.cli", *arguments], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "halab", *arguments], env=environment, capture_output=True, text=True, check=False
     )
 
 
@@ -67,6 +68,8 @@ def test_status_of_a_cluster_that_never_was_is_one_json_object(tmp_path: Path) -
         (["up", "--name", "Not_A_Label"], "is not lower-case letters"),
         (["kubeconfig"], "does not exist; run: halab up"),
         (["env", "--name", "two"], "run: halab up --name two"),
+        (["component", "stop", "apiserver", "--name", "two"], "run: halab up --name two"),
+        (["check", "02", "--cluster", "tow"], "cluster tow: does not exist; run: halab up --name tow"),
         (["status", "--no-such-option"], "No such option"),
     ],
 )
@@ -132,6 +135,31 @@ def test_the_shell_completes_commands_options_and_labs(words: str, offered: str,
         [sys.executable, "-c", code], env=environment | {"HALAB_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
     )
     assert f"plain,{offered}" in done.stdout.split()
+
+
+def test_a_locale_without_the_marks_gets_other_ones(tmp_path: Path) -> None:
+    environment = {"HALAB_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-m", "halab", "fidelity"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0 and done.stderr == b""
+
+
+def test_ctrl_c_before_anything_is_begun_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from halab.__main__ import main; main()"],
+        env={"HALAB_HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+def test_a_refusal_outside_of_halabs_own_files_is_not_about_its_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALAB_HOME", str(tmp_path / "home"))
+    assert "HALAB_HOME" in _remedy(PermissionError(13, "denied", str(tmp_path / "home" / "x")))
+    assert "HALAB_HOME" not in _remedy(PermissionError(13, "denied", str(tmp_path / "homework")))
+    assert "free some space" in _remedy(OSError(28, "full", str(tmp_path / "homework")))
 
 
 @pytest.mark.parametrize("arguments", [["up"], ["image", "ls"], ["snapshot", "restore", "x"]])

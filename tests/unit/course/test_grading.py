@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from halab.course import grading, submission
+from halab.aio.processes import start_time
+from halab.course import grading, handin, submission
 from halab.course.catalog import Lab, Task
 from halab.course.grading import Grader, Row, Verdict
+from halab.course.scene import program
 from halab.course.submission import Submission
-from halab.errors import UsageError
+from halab.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    from halab.course.scene import Scene
 
 TASKS = (Task("look", "Look", given=True), Task("do", "Do", points=3), Task("undo", "Undo"))
 LABS = [Lab(slug, Path(), slug, 1, "", TASKS) for slug in ("01-one", "02-two")]
@@ -105,3 +116,56 @@ def test_no_cell_is_a_formula_or_breaks_the_line(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_found_out_before_anything_is_graded(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         Grader(LABS).run([], tmp_path / "missing" / "marks.csv", lambda *_: None)
+
+
+def test_a_learners_folder_that_may_not_be_searched_is_that_learners_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand_in(tmp_path, "ada/01-one/a.yaml", "bob/01-one/a.yaml")
+    real = Path.lstat
+
+    def refused(path: Path) -> os.stat_result:  # as the kernel does for everybody but root
+        if path.is_relative_to(tmp_path / "bob") and path != tmp_path / "bob":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "lstat", refused)
+    found, _ = submission.find(tmp_path, LABS)
+    assert [(one.learner, bool(one.problem)) for one in found] == [("ada", False), ("bob", True)]
+
+
+def test_a_scripts_programs_in_the_background_are_neither_waited_for_nor_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handin, "SCRIPT_TIMEOUT", 30)
+    (tmp_path / "apply.sh").write_text("sleep 300 &\necho $! >pid\necho wrong >&2\nexit 3\n")
+    scene = cast("Scene", SimpleNamespace(files=tmp_path, environment=dict(os.environ)))
+    assert list(handin._script(scene)) == ["apply.sh: exit status 3: wrong"]
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # ProcessLookupError, had it been ended
+
+
+def test_a_script_without_end_is_stopped_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handin, "SCRIPT_TIMEOUT", 1)
+    (tmp_path / "apply.sh").write_text("sleep 300 &\necho $! >pid\nwhile :; do :; done\n")
+    scene = cast("Scene", SimpleNamespace(files=tmp_path, environment=dict(os.environ)))
+    assert list(handin._script(scene)) == ["apply.sh: did not end within 1 s"]
+    child, deadline = int((tmp_path / "pid").read_text()), time.monotonic() + 30
+    while start_time(child) and time.monotonic() < deadline:
+        time.sleep(0.01)  # it is nobody's child any more: its end is told to no one here
+    assert not start_time(child)
+
+
+def test_what_a_submission_left_running_is_ended_and_a_cluster_is_not() -> None:
+    words = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    marked = os.environ | {grading.MARK: "/scratch-of-this-test"}
+    left, cluster = (
+        subprocess.Popen(words, env=marked | more, stdin=subprocess.PIPE, start_new_session=True)
+        for more in ({}, {grading.CLUSTER_MARK: "/cluster"})
+    )
+    grading._end_all("/scratch-of-this-test")
+    assert left.wait(30) == -signal.SIGKILL
+    cluster.communicate(timeout=30)
+    assert cluster.returncode == 0
+
+
+def test_a_program_that_a_lab_needs_and_is_not_there_is_named() -> None:
+    with pytest.raises(MachineError, match=r"kubectl: is not on PATH.*halab doctor"):
+        program("kubectl", {"PATH": "/nonexistent"})

@@ -9,7 +9,9 @@ import pytest
 
 from halab.cluster.apiserver.audit import Audit
 from halab.cluster.supervisor.files import bound, exchange, write_private
+from halab.cluster.supervisor.prepare import Wish, prepare
 from halab.errors import MachineError
+from halab.settings import halab_home
 
 
 def test_a_long_log_keeps_its_last_lines_whole_and_its_writer_goes_on(tmp_path: Path) -> None:
@@ -61,3 +63,28 @@ def test_an_audit_log_that_cannot_be_begun_anew_goes_on_in_the_old_file(tmp_path
     audit._rotate()
     assert audit.path.exists() and audit._file != before
     audit.close()
+
+
+def test_a_home_too_deep_for_a_database_is_refused_by_name_before_anything_is_made(tmp_path: Path) -> None:
+    home = tmp_path.joinpath(*["a-name-of-thirty-three-characters"] * 20)
+    with pytest.raises(MachineError, match=r"bytes too long.*set HALAB_HOME to a shorter one"):
+        prepare(Wish(home, "default"), lambda _text: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_home_is_one_place_wherever_a_process_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HALAB_HOME", "here")
+    assert halab_home() == tmp_path / "here"
+    monkeypatch.chdir("/")
+    assert halab_home() == tmp_path / "here" and os.environ["HALAB_HOME"] == str(tmp_path / "here")
+
+
+def test_a_relative_state_directory_is_ignored_and_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HALAB_HOME", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "state")
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert halab_home() == Path("/home/ada/.local/state/halab")
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory.")))
+    with pytest.raises(MachineError, match="set HALAB_HOME"):
+        halab_home()

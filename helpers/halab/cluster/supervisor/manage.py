@@ -20,13 +20,15 @@ from typing import Any
 
 from halab.aio import processes
 from halab.cluster.supervisor import control, engine, layout
-from halab.cluster.supervisor.layout import APISERVER, CONTROLLERS, MARK
+from halab.cluster.supervisor.layout import APISERVER, CONTROLLERS, MARK, NODE_PREFIX
 from halab.cluster.supervisor.prepare import Wish, recover, require_runtime
 from halab.errors import ClusterError, HalabError, MachineError, UsageError
 from halab.settings import DOCKER, ClusterConfig, halab_home
 
 UP_TIMEOUT = 60.0
+MOMENT = 2.0  # in which a node may come back that has just been hit
 DOWN_TIMEOUT = 15.0
+HELD = ("stopped", "paused")  # states of components that somebody has put them into
 ENGINE_TIMEOUT = 120.0  # a Docker engine takes its time to end many containers
 
 Report = Callable[[str], None]
@@ -60,7 +62,8 @@ def up(
     runtime: str = "",
     report: Report | None = None,
 ) -> Status:
-    """Bring the cluster up and wait until its nodes are Ready. On a running cluster only the number of nodes changes, if told.
+    """Bring the cluster up and wait until its nodes are Ready. On a running cluster only the number of nodes changes, if told; there a node
+    that is not Ready has its reason (it was stopped, lost, cut off by somebody), and is told, not waited for.
 
     Raises ``HalabError``; a cluster that was not there before is then not left behind.
     """
@@ -70,38 +73,55 @@ def up(
     wish = Wish(home, name, nodes, without, runtime)
     if (known := layout.read_config(directory)) is not None:
         require_runtime(known, wish)
-    _ensure_running(wish, directory, report)
+    new_nodes = _ensure_running(wish, directory, report)
     from halab.cluster.supervisor import api
 
     config = _config(directory)
     running = control.request(directory, "status")
-    names = {one["name"] for one in running["components"]}
+    states = {one["name"]: one["state"] for one in running["components"]}
+    _require_api(name, states)
+    awaited = [node for node in running["nodes"] if states.get(NODE_PREFIX + node) not in HELD]
     report("waiting for the nodes to be Ready")
-    late = api.wait_for_nodes(config, running["nodes"], timeout=UP_TIMEOUT) if APISERVER in names else []
-    if CONTROLLERS in names and "controllers" not in config.without and not late:
-        api.wait_for_pods_to_be_allowed(config, timeout=UP_TIMEOUT)
-    if late:
+    grown_up = not new_nodes and time.time() - running["started"] > UP_TIMEOUT
+    timeout = MOMENT if grown_up else UP_TIMEOUT
+    late = api.wait_for_nodes(config, awaited, timeout=timeout) if APISERVER in states else []
+    away = [node for node in running["nodes"] if node in late or node not in awaited]
+    if late and not grown_up:
         raise ClusterError(
             f"cluster {name}", f"not Ready after {UP_TIMEOUT:.0f} s: {', '.join(late)}", f"see the logs in {config.logs}"
         )
-    ready = None if late or APISERVER not in names else frozenset(running["nodes"])
+    if away:
+        report(f"not Ready: {', '.join(away)} (on purpose? see: halab status, halab fault list)")
+    if states.get(CONTROLLERS, "stopped") not in HELD and "controllers" not in config.without:
+        api.wait_for_pods_to_be_allowed(config, timeout=UP_TIMEOUT)
+    ready = None if away or APISERVER not in states else frozenset(awaited)
     return _summary(config, control.request(directory, "status"), ready)
 
 
-def _ensure_running(wish: Wish, directory: Path, report: Report) -> None:
-    """Join a cluster that runs or starts, else start it; while another command is stopping it, wait for that."""
+def _require_api(name: str, states: dict[str, str]) -> None:
+    """An API server that was stopped by hand is down on purpose, and nothing becomes Ready without it. Raises ClusterError."""
+    servers = {one: state for one, state in states.items() if one.startswith(APISERVER)}
+    if servers and all(state in HELD for state in servers.values()):
+        action = "start" if servers[APISERVER] == "stopped" else "resume"
+        option = "" if name == "default" else f" --name {name}"
+        fact = f"its API server is {servers[APISERVER]}"
+        raise ClusterError(
+            f"cluster {name}", fact, f"run: halab component {action} {APISERVER}{option} (halab fault list shows what is active)"
+        )
+
+
+def _ensure_running(wish: Wish, directory: Path, report: Report) -> bool:
+    """Join a cluster that runs or starts, else start it; while another command is stopping it, wait for that. Whether it has got new nodes."""
     deadline = time.monotonic() + UP_TIMEOUT
     while time.monotonic() < deadline:
         try:
             control.request(directory, "wait", timeout=UP_TIMEOUT)
         except ConnectionError:
             if _start(wish, directory, report):
-                return
+                return True
             time.sleep(0.02)  # someone holds the directory's lock but has no socket (yet, or any more) to wait on
             continue
-        if wish.nodes is not None:
-            _change_nodes(directory, wish.nodes, report)
-        return
+        return wish.nodes is not None and _change_nodes(directory, wish.nodes, report)
     raise ClusterError(f"cluster {wish.name}", "is being started or stopped by another command", "run the command again")
 
 
@@ -143,13 +163,15 @@ def _error(event: dict[str, Any]) -> HalabError:
     return kinds.get(event["kind"], ClusterError)(event["subject"], event["fact"], event["remedy"])
 
 
-def _change_nodes(directory: Path, count: int, report: Report) -> None:
+def _change_nodes(directory: Path, count: int, report: Report) -> bool:
+    """Whether nodes were added."""
     answer = control.request(directory, "nodes", count=count)
     for node in answer["added"]:
         report(f"adding {node}")
     for node in answer["removed"]:
         report(f"removing {node}")
         _delete_node(_config(directory), node)
+    return bool(answer["added"])
 
 
 def down(name: str = "default", *, purge: bool = False) -> bool:
@@ -294,11 +316,16 @@ def _ask(cluster: str, op: str, **arguments: object) -> dict[str, Any]:
     try:
         return control.request(layout.directory_of(cluster), op, **arguments)  # type: ignore[arg-type]
     except ConnectionError as error:
-        raise ClusterError(f"cluster {cluster}", "is not running", "run: halab up") from error
+        raise ClusterError(f"cluster {cluster}", "is not running", start_it(cluster)) from error
 
 
 def _config(directory: Path) -> ClusterConfig:
     config = layout.read_config(directory)
     if config is None:
-        raise ClusterError(f"cluster {directory.name}", "does not exist", "run: halab up")
+        raise ClusterError(f"cluster {directory.name}", "does not exist", start_it(directory.name))
     return config
+
+
+def start_it(name: str) -> str:
+    """What to type where cluster ``name`` is needed and does not run."""
+    return "run: halab up" + ("" if name == "default" else f" --name {name}")

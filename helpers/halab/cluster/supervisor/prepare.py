@@ -23,6 +23,7 @@ from halab.errors import HalabError, MachineError, UsageError
 from halab.settings import MAX_NODES, PROCESS, ClusterConfig
 
 SPARE_BYTES = 32 << 20
+LONGEST_DIRECTORY = 490  # bytes
 DEFAULT_NODES = 3
 
 Report = Callable[[str], None]
@@ -66,6 +67,7 @@ def prepare(wish: Wish, report: Report) -> Prepared:
     if wish.nodes is not None and not 1 <= wish.nodes <= MAX_NODES:
         raise UsageError(f"--nodes {wish.nodes}", f"is not between 1 and {MAX_NODES}")
     directory = layout.directory_of(wish.name, wish.home)
+    _require_openable(wish.home, directory)
     existed = (directory / layout.CONFIG).exists()
     private_directory(wish.home)
     private_directory(directory)
@@ -93,6 +95,14 @@ def recover(directory: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
     (directory / layout.SOCKET).unlink(missing_ok=True)
     (directory / layout.RUNNING).unlink(missing_ok=True)
+
+
+def _require_openable(home: Path, directory: Path) -> None:
+    """SQLite opens no longer path, whatever the file system takes (MAX_PATHNAME in its os_unix.c), and adds its own endings."""
+    length = len(os.fsencode(os.path.realpath(directory)))
+    if length > LONGEST_DIRECTORY:
+        fact = f"is {length - LONGEST_DIRECTORY} bytes too long: a database must lie in it, whose path may have 512"
+        raise MachineError(str(home), fact, "set HALAB_HOME to a shorter one")
 
 
 def _require_space(directory: Path) -> None:

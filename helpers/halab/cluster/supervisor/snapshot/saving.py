@@ -22,6 +22,7 @@ from halab.cluster.apiserver import backup
 from halab.cluster.supervisor import control, layout
 from halab.cluster.supervisor.files import disk_error, try_lock
 from halab.cluster.supervisor.layout import NODE_PREFIX
+from halab.cluster.supervisor.manage import start_it
 from halab.cluster.supervisor.snapshot.freeze import frozen
 from halab.cluster.supervisor.snapshot.header import DIGESTS, FAULTS, HEADER, IMAGES, KEY, STATE, VOLUMES, Header
 from halab.errors import ClusterError, MachineError, UsageError
@@ -49,7 +50,7 @@ def save(name: str, file: Path, *, replace: bool = False, report: Report = lambd
     directory = layout.directory_of(name)
     config = layout.read_config(directory)
     if config is None:
-        raise ClusterError(f"cluster {name}", "does not exist", "run: halab up")
+        raise ClusterError(f"cluster {name}", "does not exist", start_it(name))
     if file.is_dir():
         raise UsageError(str(file), "is a directory", f"name a file in it: {file / (name + '.snapshot')}")
     if file.exists() and not replace:
