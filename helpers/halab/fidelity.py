@@ -72,7 +72,8 @@ TABLE: tuple[Row, ...] = (
     Row("Pods", "seccomp, AppArmor, SELinux, sysctls", N, "Accepted and shown; no profile is loaded and no kernel parameter set.", DOCS + "tutorials/security/seccomp/"),
     Row("Pods", "Termination grace", S, "In the pods of a controller (a Deployment, StatefulSet, DaemonSet or Job) a lone process 1 that cannot hear its stop "
         "signal and has no socket is killed at once instead of after its grace period, with the same exit code 137.", DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-termination"),
-    Row("Pods", "Dynamic resource allocation", A, "resource.k8s.io and pod groups are not served.",
+    Row("Pods", "Dynamic resource allocation", N, "Device classes, claims, claim templates and slices are served and checked, as in a cluster without any "
+        "driver: nothing allocates a claim. Pod groups are not served.",
         DOCS + "concepts/scheduling-eviction/dynamic-resource-allocation/"),
     # With --runtime docker
     Row("Docker runtime", "Pods as containers", R, "With `halab up --runtime docker` pods are containers of an engine: isolation, addresses, low ports, limits, "
@@ -125,7 +126,7 @@ TABLE: tuple[Row, ...] = (
         DOCS + "reference/using-api/api-concepts/#protobuf-encoding"),
     Row("API", "Depth of objects", R, "An object nested deeper than 250 levels is refused with a 400; Kubernetes' parsers take 10,000.",
         DOCS + "reference/using-api/api-concepts/"),
-    Row("API", "Priority and fairness", A, "flowcontrol.apiserver.k8s.io is not served and requests are not queued by flow.",
+    Row("API", "Priority and fairness", N, "Every answer names the FlowSchema and the priority level of its request, but requests are not queued by flow.",
         DOCS + "concepts/cluster-administration/flow-control/"),
     Row("API", "CertificateSigningRequest", R, "Requests of the signers kube-apiserver-client and kube-apiserver-client-kubelet are signed, by the API server itself; "
         "nobody approves or cleans up by himself. A client certificate that another authority signed is refused in the TLS handshake.",

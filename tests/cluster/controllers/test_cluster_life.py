@@ -107,6 +107,17 @@ async def test_what_names_an_owner_that_never_was_is_collected(world: World) -> 
     await world.gone(SECRETS, "orphan")
 
 
+async def test_objects_that_own_each_other_in_a_circle_go_together(world: World) -> None:
+    made = {name: await world.make(CONFIG_MAPS, name) for name in ("a", "b", "c")}
+    for name, owner in (("a", "c"), ("b", "a"), ("c", "b")):
+        meta = made[owner]["metadata"]
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": meta["uid"], "blockOwnerDeletion": True}
+        await world.client.patch(CONFIG_MAPS, name, world.namespace, {"metadata": {"ownerReferences": [reference]}})
+    await world.client.delete(CONFIG_MAPS, "a", world.namespace, propagation_policy="Foreground")
+    for name in made:
+        await world.gone(CONFIG_MAPS, name)
+
+
 async def test_an_owner_in_another_place_is_said_to_be_none(world: World) -> None:
     owner = await world.make(CONFIG_MAPS, "owner")
     meta = owner["metadata"]

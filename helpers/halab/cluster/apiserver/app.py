@@ -67,6 +67,7 @@ class Application:
         context = self.context
         request.route()
         request.user = context.authenticator.authenticate(request)
+        request.flow = context.flows.headers(request)
         context.authorizer.check(request)
         if not request.is_resource:
             await self.documents.answer(request)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from halab.cluster.apiserver import api_services
+from halab.cluster.apiserver import api_services, flows
 from halab.cluster.apiserver.names import now
 from halab.cluster.kube import crd, gateway, kinds, rbac_bootstrap
 from halab.cluster.kube.decode import decode_object
@@ -51,6 +51,7 @@ def bootstrap(store: Store, config: ClusterConfig) -> None:
         for kind, wanted in _roles():
             _reconcile(tx, kind, wanted)
         _kubernetes_service(tx, config)
+        flows.ensure(tx, make)
         for definition in gateway.definitions():
             _definition(tx, definition)
         for group, version in api_services.builtin():

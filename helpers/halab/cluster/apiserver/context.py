@@ -17,7 +17,9 @@ from halab.cluster.apiserver.admission.reviews import MOST, Needed
 from halab.cluster.apiserver.allocation import Allocator
 from halab.cluster.apiserver.authn import Authenticator
 from halab.cluster.apiserver.authz import Authorizer
+from halab.cluster.apiserver.bootstrap import make
 from halab.cluster.apiserver.fanout import Fanout
+from halab.cluster.apiserver.flows import Flows
 from halab.cluster.apiserver.nodes import Summaries
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.apiserver.request import Request, User
@@ -48,6 +50,7 @@ class Context:
         self.summaries = Summaries(store, config)
         self.allocator = Allocator(config.addresses)
         self.fanout = Fanout(store)
+        self.flows = Flows(store, make)
         self.started = time.time()
         self._plain: dict[Kind, render.Renderer] = {}
         self.counts: Counter[tuple[str, str, str, str, int]] = Counter()  # verb, group, version, resource, code

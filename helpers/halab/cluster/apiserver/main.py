@@ -90,6 +90,7 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     finally:
         definitions.close()
         signer.close()
+        context.flows.close()
         audit.close()
         peers.close()
         store.close()

@@ -17,6 +17,7 @@ from halab.cluster.kube.status import FieldError
 
 Obj = dict[str, Any]
 MAX_MANAGER = 128
+_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
 def _kind(name: str) -> Kind:
@@ -119,11 +120,20 @@ def _decoded(request: Request) -> Obj:
             raise status.bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     if not isinstance(body, dict):
         raise status.bad_request("couldn't get version/kind; json parse error: the options are not an object")
+    _check_type(body)
     try:
         normalise(definition_node(DELETE_OPTIONS), body)
     except Odd:
         body = _examined(body)
     return body
+
+
+def _check_type(body: Obj) -> None:
+    """Options may say any version, as those of older groups do, but no other kind."""
+    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
+    if isinstance(kind, str) and kind != "DeleteOptions":
+        detail = f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"'
+        raise status.bad_request(detail)
 
 
 def _examined(body: Obj) -> Obj:

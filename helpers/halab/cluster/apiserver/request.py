@@ -58,6 +58,7 @@ class Request:
         "body",
         "detached",
         "finished",
+        "flow",
         "group",
         "headers",
         "is_resource",
@@ -99,6 +100,7 @@ class Request:
         self.detached = False  # the answer goes on though the handler has returned
         self.finished: Callable[[], None] = _nothing  # to be called at the end of a detached answer
         self.reviews = Reviews()
+        self.flow: tuple[tuple[bytes, bytes], ...] = ()  # headers that name the request's flow
         self._params: dict[str, list[str]] | None = None
 
     # -- parameters and headers
@@ -212,7 +214,7 @@ class Request:
     def start(
         self, code: int, content_type: bytes, length: int | None = None, more: Iterable[tuple[bytes, bytes]] = ()
     ) -> Message:
-        headers = [(b"cache-control", b"no-cache, private"), *more]
+        headers = [(b"cache-control", b"no-cache, private"), *self.flow, *more]
         if content_type:
             headers.insert(0, (b"content-type", content_type))
         if length is not None:

@@ -21,6 +21,8 @@ Obj = dict[str, Any]
 async def create(context: Context, request: Request, kind: Kind) -> None:
     """Answer a review of any kind with 201."""
     form = render.negotiate(request)
+    if form.shape != "object":  # a review has nothing that could stand in a Table
+        raise status.not_acceptable(render.REPRESENTATIONS)
     options = write_options(request, "CreateOptions")
     await request.read_body()
     review = objects.decode(request, kind, context.node(kind), options)

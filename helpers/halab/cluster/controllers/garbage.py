@@ -143,9 +143,9 @@ class GarbageCollector(Controller):
                 for reference in dependent.owners:
                     self._complain(dependent, reference, node if reference["uid"] == node.uid else None)
         if former is not None and former.owners != node.owners:
-            remaining = {owner["uid"] for owner in node.owners}
-            for owner in former.owners:  # the former owner may have waited for this
-                if owner["uid"] not in remaining:
+            held_up = {owner["uid"] for owner in node.owners if owner.get("blockOwnerDeletion")}
+            for owner in former.owners:  # it may have waited for this
+                if owner["uid"] not in held_up:
                     self._wake_waiting(owner["uid"])
         news = former is None or not former.deleting or former.finalizers != node.finalizers
         if news and (node.waits_for_dependents or node.orphans_dependents):

@@ -45,6 +45,10 @@ _DEFAULTS: dict[Kind, Callable[[Obj], None]] = {
     k.VALIDATING_ADMISSION_POLICY_BINDINGS: others.admission_policy_binding,
     k.CUSTOM_RESOURCE_DEFINITIONS: others.custom_resource_definition,
     k.API_SERVICES: others.api_service,
+    k.FLOW_SCHEMAS: others.flow_schema,
+    k.PRIORITY_LEVELS: others.priority_level,
+    k.RESOURCE_CLAIMS: others.resource_claim,
+    k.RESOURCE_CLAIM_TEMPLATES: others.resource_claim_template,
     k.TOKEN_REQUESTS: others.token_request,
 }
 

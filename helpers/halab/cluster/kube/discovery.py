@@ -19,6 +19,7 @@ AGGREGATED_V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscover
 AGGREGATED_V2BETA1 = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
 
 _PRIORITY = {group: place for place, (group, _) in enumerate(GROUPS)}
+_STORED_AS = {("events.k8s.io", "v1"): ("", "v1"), ("autoscaling", "v1"): ("autoscaling", "v2")}
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 
 
@@ -93,7 +94,8 @@ def version_order(version: str) -> tuple[int, int, int, str]:
 
 def storage_version_hash(kind: Kind) -> str:
     """What tells clients that objects of a resource began to be stored in another version."""
-    text = f"{kind.group}/{kind.version}/{kind.kind}"
+    group, version = _STORED_AS.get((kind.group, kind.version), (kind.group, kind.version))
+    text = f"{group}/{version}/{kind.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

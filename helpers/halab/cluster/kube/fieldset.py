@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from halab.cluster.kube.gotext import quote, to_json
 
@@ -161,9 +164,24 @@ def value_element(value: Any) -> str:
 
 def valid(fields: Any) -> bool:
     """Whether ``fields`` has the form of a set (what clients send may not)."""
-    return isinstance(fields, dict) and all(
-        key == SELF or (len(key) > 1 and key[1] == ":" and valid(child)) for key, child in fields.items()
-    )
+    return isinstance(fields, dict) and all(key == SELF or (_is_element(key) and valid(child)) for key, child in fields.items())
+
+
+@lru_cache(maxsize=4096)
+def _is_element(key: str) -> bool:
+    """A step of a path: ``f:name``, ``k:{"name":"x"}`` (keys of a list), ``v:3`` (a member of a set), ``i:0`` (an index)."""
+    kind, colon, rest = key[:1], key[1:2], key[2:]
+    if colon != ":" or kind not in ("f", "k", "v", "i"):
+        return False
+    if kind == "f":
+        return True
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    if kind == "k":
+        return isinstance(value, dict)
+    return kind == "v" or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _children(node: FieldSet) -> FieldSet:

@@ -127,6 +127,8 @@ _PACKAGES = {
     "node.k8s.io": "node",
     "admissionregistration.k8s.io": "admissionregistration",
     "certificates.k8s.io": "certificates",
+    "flowcontrol.apiserver.k8s.io": "flowcontrol",
+    "resource.k8s.io": "resource",
 }
 _ELSEWHERE = {
     "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
@@ -318,6 +320,19 @@ CERTIFICATE_SIGNING_REQUESTS = _kind(
     "certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", "csr",
     cluster=True, subresources=(Subresource("approval", _GET_UPDATE), STATUS),
 )  # fmt: skip
+
+# How requests share the server, and devices beside CPU and memory
+_FLOW = "flowcontrol.apiserver.k8s.io/v1"
+FLOW_SCHEMAS = _kind(_FLOW, "FlowSchema", "flowschemas", cluster=True, generation=True, subresources=(STATUS,))
+PRIORITY_LEVELS = _kind(
+    _FLOW, "PriorityLevelConfiguration", "prioritylevelconfigurations", cluster=True, generation=True, subresources=(STATUS,)
+)
+_RESOURCE = "resource.k8s.io/v1"
+DEVICE_CLASSES = _kind(_RESOURCE, "DeviceClass", "deviceclasses", cluster=True, generation=True)
+RESOURCE_CLAIMS = _kind(_RESOURCE, "ResourceClaim", "resourceclaims", subresources=(STATUS,))
+RESOURCE_CLAIM_TEMPLATES = _kind(_RESOURCE, "ResourceClaimTemplate", "resourceclaimtemplates")
+RESOURCE_SLICES = _kind(_RESOURCE, "ResourceSlice", "resourceslices", cluster=True, generation=True)
+
 API_SERVICES = _kind(
     "apiregistration.k8s.io/v1", "APIService", "apiservices", cluster=True, categories=_EXTENSIONS, subresources=(STATUS,)
 )
@@ -369,6 +384,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("coordination.k8s.io", ("v1",)),
     ("node.k8s.io", ("v1",)),
     ("discovery.k8s.io", ("v1",)),
+    ("resource.k8s.io", ("v1",)),
+    ("flowcontrol.apiserver.k8s.io", ("v1",)),
     ("metrics.k8s.io", ("v1beta1",)),
 )
 """Groups in the order in which discovery lists them, each with its versions, the preferred first."""

@@ -113,7 +113,7 @@ def _status_only(kind: Kind, new: Obj, old: Obj) -> None:
 
 
 _STATUS_KEEPS_LABELS = frozenset({k.DEPLOYMENTS})
-_STATUS_KEEPS_META = frozenset({k.CUSTOM_RESOURCE_DEFINITIONS, k.API_SERVICES})
+_STATUS_KEEPS_META = frozenset({k.CUSTOM_RESOURCE_DEFINITIONS, k.API_SERVICES, k.FLOW_SCHEMAS, k.PRIORITY_LEVELS})
 
 
 def _reset_status(kind: Kind, obj: Obj) -> None:
@@ -341,6 +341,15 @@ def _definition_update(new: Obj, old: Obj, subresource: str | None) -> None:
         new["status"] = new["status"] | {"storedVersions": [*stored, *added]}
 
 
+def _api_service_create(obj: Obj) -> None:
+    """What this server serves itself is available at once; of other servers somebody has to find out."""
+    obj["status"] = {}
+    if "service" not in obj["spec"]:
+        local = {"type": "Available", "status": "True", "reason": "Local", "message": "Local APIServices are always available"}
+        since = obj["metadata"].get("creationTimestamp")
+        obj["status"]["conditions"] = [{**local, "lastTransitionTime": since}]
+
+
 def _request_update(new: Obj, old: Obj, subresource: str | None) -> None:
     """A certificate signing request never changes but in its status: approvals and denials through ``approval``, the rest through ``status``."""
     new["spec"] = old["spec"]
@@ -366,6 +375,7 @@ _CREATE: dict[Kind, Callable[[Obj], None]] = {
     k.PERSISTENT_VOLUME_CLAIMS: _claim_create,
     k.PERSISTENT_VOLUMES: _volume_create,
     k.CUSTOM_RESOURCE_DEFINITIONS: _definition_create,
+    k.API_SERVICES: _api_service_create,
 }
 _UPDATE: dict[Kind, Callable[[Obj, Obj, str | None], None]] = {
     k.PODS: _pod_update,

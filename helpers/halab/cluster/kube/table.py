@@ -14,13 +14,13 @@ from typing import Literal
 from halab.cluster.kube.gotext import quote
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.status import bad_request
-from halab.cluster.kube.tables import core, network, pods, storage, workloads
+from halab.cluster.kube.tables import core, flow, network, pods, storage, workloads
 from halab.cluster.kube.tables.columns import NAME, Cells, Column, Layout, meta, name_of
 from halab.cluster.kube.types import Obj
 
 IncludeObject = Literal["None", "Metadata", "Object"]
 
-_LAYOUTS = pods.LAYOUTS | workloads.LAYOUTS | core.LAYOUTS | network.LAYOUTS | storage.LAYOUTS
+_LAYOUTS = pods.LAYOUTS | workloads.LAYOUTS | core.LAYOUTS | network.LAYOUTS | flow.LAYOUTS | storage.LAYOUTS
 _CREATED = Column("Created At", "date", description="The time when the object was created.")
 
 

@@ -116,3 +116,38 @@ def custom_resource_definition(obj: Obj) -> None:
 def api_service(obj: Obj) -> None:
     if obj["spec"].get("service"):
         obj["spec"]["service"].setdefault("port", 443)
+
+
+def flow_schema(obj: Obj) -> None:
+    if not obj["spec"].get("matchingPrecedence"):
+        obj["spec"]["matchingPrecedence"] = 1000
+
+
+def priority_level(obj: Obj) -> None:
+    spec = obj["spec"]
+    if "exempt" in spec:
+        spec["exempt"].setdefault("nominalConcurrencyShares", 0)
+        spec["exempt"].setdefault("lendablePercent", 0)
+    if "limited" in spec:
+        spec["limited"].setdefault("nominalConcurrencyShares", 30)
+        spec["limited"].setdefault("lendablePercent", 0)
+        queuing = (spec["limited"].get("limitResponse") or {}).get("queuing")
+        for name, value in (("handSize", 8), ("queues", 64), ("queueLengthLimit", 50)) if queuing is not None else ():
+            queuing[name] = queuing.get(name) or value
+
+
+def _device_requests(devices: Obj) -> None:
+    for request in devices.get("requests") or ():
+        for wanted in (*([request["exactly"]] if "exactly" in request else ()), *(request.get("firstAvailable") or ())):
+            if not wanted.get("allocationMode"):
+                wanted["allocationMode"] = "ExactCount"
+            if wanted["allocationMode"] == "ExactCount" and not wanted.get("count"):
+                wanted["count"] = 1
+
+
+def resource_claim(obj: Obj) -> None:
+    _device_requests(obj["spec"].get("devices") or {})
+
+
+def resource_claim_template(obj: Obj) -> None:
+    _device_requests(obj["spec"]["spec"].get("devices") or {})

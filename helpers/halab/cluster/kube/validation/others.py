@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from halab.cluster.kube.status import forbidden_field, invalid_value, not_supported, required
 from halab.cluster.kube.types import Obj
-from halab.cluster.kube.validation import names
-from halab.cluster.kube.validation.meta import IMMUTABLE, Errors, add, core_finalizers, label_selector, metadata, metadata_update
+from halab.cluster.kube.validation import names, placement, resources
+from halab.cluster.kube.validation.meta import (
+    IMMUTABLE,
+    Errors,
+    add,
+    core_finalizers,
+    label_selector,
+    labels,
+    metadata,
+    metadata_update,
+)  # fmt: skip
 from halab.cluster.kube.validation.networking import path_segment
 
 RBAC = "rbac.authorization.k8s.io"
@@ -137,18 +146,37 @@ def priority_class_update(errors: Errors, new: Obj, old: Obj) -> None:
 
 def lease(errors: Errors, obj: Obj) -> None:
     metadata(errors, obj["metadata"], True, names.subdomain)
-    spec = obj["spec"]
-    if "holderIdentity" in spec and not spec["holderIdentity"] and "strategy" not in spec:
-        errors.append(invalid_value("spec.holderIdentity", "", "must not be empty"))
+    _lease_spec(errors, obj["spec"])
+
+
+def lease_update(errors: Errors, new: Obj, old: Obj) -> None:
+    metadata_update(errors, new["metadata"], old["metadata"])
+    _lease_spec(errors, new["spec"])
+
+
+def _lease_spec(errors: Errors, spec: Obj) -> None:
     if spec.get("leaseDurationSeconds") is not None and spec["leaseDurationSeconds"] <= 0:
         errors.append(invalid_value("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0"))
     if (spec.get("leaseTransitions") or 0) < 0:
         errors.append(invalid_value("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0"))
+    strategy = spec.get("strategy")
+    if strategy is not None:
+        if "/" in strategy:
+            add(errors, "spec.strategy.strategy", strategy, names.qualified(strategy))
+        elif strategy != "OldestEmulationVersion":
+            errors.append(not_supported("spec.strategy.strategy", strategy, ["OldestEmulationVersion"]))
+    if spec.get("preferredHolder") and not strategy:
+        errors.append(forbidden_field("spec.preferredHolder", "may only be specified if `strategy` is defined"))
 
 
 def runtime_class(errors: Errors, obj: Obj) -> None:
     metadata(errors, obj["metadata"], False, names.subdomain)
     add(errors, "handler", obj.get("handler") or "", names.label(obj.get("handler") or ""))
+    if "overhead" in obj:
+        resources.requirements(errors, {"limits": obj["overhead"].get("podFixed") or {}}, "overhead")
+    if "scheduling" in obj:
+        labels(errors, obj["scheduling"].get("nodeSelector"), "scheduling.nodeSelector")
+        placement.tolerations(errors, obj["scheduling"].get("tolerations") or [], "scheduling.tolerations")
 
 
 def runtime_class_update(errors: Errors, new: Obj, old: Obj) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from halab.cluster.kube.godiff import go_diff
 from halab.cluster.kube.quantity import compare, parse
-from halab.cluster.kube.status import duplicate, forbidden_field, invalid_value, not_supported, required
+from halab.cluster.kube.status import duplicate, forbidden_field, invalid_value, not_supported, required, too_long
 from halab.cluster.kube.types import Obj
 from halab.cluster.kube.validation import names, placement, resources, volumes
 from halab.cluster.kube.validation.meta import (
@@ -222,18 +222,8 @@ def claim_status_update(errors: Errors, new: Obj, old: Obj) -> None:
 
 def storage_class(errors: Errors, obj: Obj) -> None:
     metadata(errors, obj["metadata"], False, names.subdomain)
-    provisioner = obj.get("provisioner") or ""
-    if not provisioner:
-        errors.append(required("provisioner", "provisioner"))
-    else:
-        label_name(errors, provisioner.lower(), "provisioner")
-    size = 0
-    for key, value in (obj.get("parameters") or {}).items():
-        if not key:
-            errors.append(invalid_value("parameters", key, "field can not be empty."))
-        size += len(key) + len(value)
-    if len(obj.get("parameters") or {}) > 512:
-        errors.append(invalid_value("parameters", "Provisioner Parameters exceeded max allowed", "must have at most 512 entries"))
+    provisioner(errors, obj.get("provisioner") or "", "provisioner")
+    parameters(errors, obj.get("parameters") or {})
     policy = obj.get("reclaimPolicy")
     if policy and policy not in ("Delete", "Retain"):
         errors.append(not_supported("reclaimPolicy", policy, ["Delete", "Retain"]))
@@ -244,6 +234,25 @@ def storage_class(errors: Errors, obj: Obj) -> None:
         errors.append(not_supported("volumeBindingMode", mode, ["Immediate", "WaitForFirstConsumer"]))
     for index, term in enumerate(obj.get("allowedTopologies") or ()):
         _topology(errors, term, f"allowedTopologies[{index}]")
+
+
+def provisioner(errors: Errors, name: str, path: str) -> None:
+    if not name:
+        errors.append(required(path, "provisioner"))
+    else:
+        label_name(errors, name.lower(), path)
+
+
+def parameters(errors: Errors, given: Obj) -> None:
+    """A class's parameters for its driver: at most 512, and 256 KiB in all."""
+    if len(given) > 512:
+        errors.append(too_long("parameters", 512))
+        return
+    for key in given:
+        if not key:
+            errors.append(invalid_value("parameters", key, "field can not be empty."))
+    if sum(len(key) + len(value) for key, value in given.items()) > 256 * 1024:
+        errors.append(too_long("parameters", 256 * 1024))
 
 
 def _topology(errors: Errors, term: Obj, path: str) -> None:
@@ -271,27 +280,3 @@ def storage_class_update(errors: Errors, new: Obj, old: Obj) -> None:
         errors.append(forbidden_field("reclaimPolicy", "updates to reclaimPolicy are forbidden."))
     if new.get("volumeBindingMode") != old.get("volumeBindingMode"):
         errors.append(invalid_value("volumeBindingMode", new.get("volumeBindingMode"), IMMUTABLE))
-
-
-def csi_driver(errors: Errors, obj: Obj) -> None:
-    name = obj["metadata"].get("name") or ""
-    metadata(errors, obj["metadata"], False, lambda value: names.subdomain(value.lower()))
-    if len(name) > 63:
-        errors.append(invalid_value("metadata.name", name, names.longest(63)))
-    modes = obj["spec"].get("volumeLifecycleModes") or []
-    for mode in modes:
-        if mode not in ("Ephemeral", "Persistent"):
-            errors.append(not_supported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]))
-
-
-def csi_node(errors: Errors, obj: Obj) -> None:
-    metadata(errors, obj["metadata"], False, names.subdomain)
-    seen: set[str] = set()
-    for index, driver in enumerate(obj["spec"].get("drivers") or ()):
-        path = f"spec.drivers[{index}]"
-        for field in ("name", "nodeID"):
-            if not driver.get(field):
-                errors.append(required(f"{path}.{field}"))
-        if driver.get("name") in seen:
-            errors.append(duplicate(f"{path}.name", driver["name"]))
-        seen.add(driver.get("name") or "")
