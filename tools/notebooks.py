@@ -119,6 +119,8 @@ def learner(book: NotebookNode) -> NotebookNode:
     """The learner's copy: solutions and hidden tests taken out, no outputs."""
     copy: NotebookNode = nbformat.from_dict(book)
     for cell in copy.cells:
+        if "lab.predict(" in cell.source:  # chosen in the picture below the cell, not in its code
+            cell.source = re.sub(SOLUTION.pattern + r"\n", "", cell.source, flags=SOLUTION.flags)
         cell.source = SOLUTION.sub(lambda m: m["indent"] + YOUR_TURN, cell.source)
         cell.source = HIDDEN.sub("", cell.source).rstrip("\n")
         if cell.cell_type == "code":

@@ -22,6 +22,10 @@ class HalabError(Exception):
         self.subject, self.fact, self.remedy = subject, fact, remedy
         super().__init__(f"{subject}: {fact}" + (f"; {remedy}" if remedy else ""))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the message says what to do, the way through our code does not."""
+        return [f"✘ {self}"]
+
 
 class UsageError(HalabError):
     """What was asked for makes no sense: an unknown name, a value out of range, a malformed file."""

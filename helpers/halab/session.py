@@ -9,13 +9,14 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from halab import backends
+from halab import backends, trouble
 from halab.badge import Badge, Badges, badge
 from halab.course import catalog, predictions, requests, stage
 from halab.course.progress import progress_of
-from halab.course.results import Passed, Result
+from halab.course.results import Failed, NotPassed, Result
 from halab.course.runner import Runner
 from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
@@ -52,7 +53,7 @@ class LabSession:
     def __init__(self, found: catalog.Lab, cluster: str = "", *, quiet: bool = False) -> None:
         self.definition = found
         self.backend = backends.connect(cluster)
-        self._report = (lambda _text: None) if quiet else _say
+        self._report: Callable[[str], None] = (lambda _text: None) if quiet else _Progress()
         self.scene = stage.open_stage(found, self.backend, self._report)
         self.summary = self.backend.summary()
         self._heal_leftovers()
@@ -75,6 +76,9 @@ class LabSession:
         """Point this process (and every ``!command`` of the notebook) at the lab."""
         os.environ.update({name: self.scene.environment[name] for name in ("HALAB_CLUSTER", "KUBECONFIG", "PATH", "LAB_ADDRESS")})
         os.chdir(self.scene.files)
+        trouble.install()
+        if isinstance(self._report, _Progress):
+            self._report.done(f"the scene is laid in namespace {self.namespace}")
         self.desk().start_recording()
 
     def __repr__(self) -> str:
@@ -196,10 +200,11 @@ class LabSession:
 
     def expect(self, task: str) -> None:
         """Check one task and fail the cell if it does not pass (for graded cells)."""
-        result = self.runner.check(self.definition.task(task))
-        print(result)
-        if not isinstance(result, Passed):
-            raise AssertionError(f"{task}: {result}")
+        wanted = self.definition.task(task)
+        result = self.runner.check(wanted)
+        if isinstance(result, Failed):
+            raise NotPassed(wanted.title, result)
+        print(f"✔ {result}")
 
     def hint(self, task: str = "") -> None:
         """A hint for a task (default: the first that is open), from what is the case now."""
@@ -273,6 +278,9 @@ class LabSession:
     def explain(self, name: str, happened: int, seen: str) -> None:
         """The prediction beside what happened. ``happened`` is the option that came true, ``seen`` the observation."""
         print(predictions.compare(self.progress, name, happened, seen))
+        from halab.widgets import prediction
+
+        prediction.tell(self.progress, name, happened, seen)
         self.desk().note(outcome={"name": name, "happened": happened, "seen": seen})
 
     def _predicted(self, made: predictions.Prediction) -> None:
@@ -281,8 +289,28 @@ class LabSession:
         )
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+class _Progress:
+    """One line of a notebook's cell that changes as the work goes on; elsewhere a line each on standard error."""
+
+    def __init__(self) -> None:
+        self._line: Any = None
+
+    def __call__(self, text: str) -> None:
+        if not trouble.in_a_kernel():
+            print(text, file=sys.stderr)
+            return
+        from IPython.display import display
+
+        shown = {"text/plain": text}
+        if self._line is None:
+            self._line = display(shown, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._line.update(shown, raw=True)
+
+    def done(self, text: str) -> None:
+        """The last word, where there were others."""
+        if self._line is not None:
+            self(text)
 
 
 __all__ = ["LabSession", "lab", "open_lab"]

@@ -197,3 +197,41 @@ def test_a_failure_is_chosen_looked_at_and_injected_by_keyboard(show: Any) -> No
     sent = page.evaluate("halab.sent")
     assert [one["do"] for one in sent] == ["preview", "inject"]
     assert sent[1]["fault"] == "container-killed" and sent[1]["target"] == "web-6d4f-0000"
+
+
+def test_the_timeline_says_for_how_long_users_were_hurt_and_goes_there(show: Any) -> None:
+    page = show("timeline")
+    assert "Users lost 12 of 200 requests, within 1.5 s" in page.locator(".halab-timeline-users").inner_text()
+    page.get_by_role("button", name="12 in 1.5 s").press("Enter")
+    page.wait_for_function("/requests lost in that second/.test(document.querySelector('.halab-timeline-moment').textContent)")
+    assert page.locator(".halab-pod").count() == 5
+
+
+def test_a_record_without_traffic_has_its_times_all_the_same(show: Any) -> None:
+    rows = [row for row in record() if "traffic" not in row]
+    page = show("timeline", data={"rows": {"seq": 0, "rows": rows}})
+    page.wait_for_function("/:29.*:30|:20.*:29/.test(document.querySelector('.halab-timeline-times').textContent)")
+    assert not page.locator(".halab-timeline-users").is_visible()
+
+
+def test_what_happened_stands_beside_the_prediction(show: Any) -> None:
+    page = show("predict", data={"happened": -1, "seen": ""})
+    page.get_by_role("radio").first.check()
+    page.get_by_role("button", name="Commit to this").press("Enter")
+    assert page.evaluate("halab.sent") == [{"do": "commit", "option": 0}]
+    page.evaluate("halab.push('chosen', 0)")
+    assert "your prediction" in page.locator(".halab-predict-option").first.inner_text()
+    page.evaluate("halab.push('seen', 'three pods'); halab.push('happened', 1)")
+    lines = page.locator(".halab-predict-option").all_inner_texts()
+    assert "✕ your prediction" in lines[0] and "what happened" in lines[1]
+    assert page.locator(".halab-predict-said").inner_text() == "Observed: three pods"
+
+
+@pytest.mark.parametrize("name", ["topology", "routes", "rollout", "faults"])
+def test_a_picture_of_a_cluster_that_does_not_answer_says_so(name: str, show: Any) -> None:
+    page = show(name)
+    assert not page.locator(".halab-away").is_visible()
+    page.evaluate("halab.push('away', 'The API server has not answered since 12:00:00')")
+    assert "has not answered" in page.locator(".halab-away").inner_text()
+    page.evaluate("halab.push('away', '')")
+    assert not page.locator(".halab-away").is_visible()

@@ -184,7 +184,9 @@ class Follow:
         namespace: str | None = None,
         selector: str | None = None,
         timeout: float = 20.0,
+        broken: Callable[[], None] = lambda: None,
     ) -> None:
+        """``broken`` is called, in that thread too, whenever the way to the API server breaks."""
         self._informers: dict[str, Informer] = {}
         self._changed = changed
 
@@ -192,7 +194,7 @@ class Follow:
             for name in kinds_wanted:
                 found = kind_named(name)
                 place = (namespace or api.namespace) if found.namespaced else None
-                informer = Informer(api.client, found, place, label_selector=selector)
+                informer = Informer(api.client, found, place, label_selector=selector, broken=broken)
                 informer.add_handler(lambda old, new: self._changed())
                 self._informers[name] = informer
                 informer.start()

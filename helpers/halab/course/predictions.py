@@ -1,6 +1,7 @@
 """Predict -> inject -> explain: the learner commits to a prediction before the failure; afterwards the two stand side by side.
 
-Kept in the lab's progress, first answer first: a prediction that is made again after the fact does not replace the first one.
+Kept in the lab's progress, first answer first: a prediction that is made again after the fact does not replace the first one. What happened is
+kept as well, the newest.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from halab.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A question, its options, and what the learner chose (an index into ``options``, or None so far)."""
+    """A question, its options, what the learner chose and what happened (indexes into ``options``, or None so far), and what was ``seen``."""
 
     name: str
     question: str
     options: tuple[str, ...]
     chosen: int | None = None
+    happened: int | None = None
+    seen: str = ""
 
 
 def ask(progress: Progress, name: str, question: str, options: list[str]) -> Prediction:
@@ -29,8 +32,13 @@ def ask(progress: Progress, name: str, question: str, options: list[str]) -> Pre
     with progress.change() as record:
         row = record.setdefault("predictions", {}).setdefault(name, {})
         row["question"], row["options"] = question, options
-        chosen = row.get("chosen")
-    return Prediction(name, question, tuple(options), chosen if isinstance(chosen, int) and chosen < len(options) else None)
+        row = dict(row)
+
+    def known(key: str) -> int | None:
+        value = row.get(key)
+        return value if isinstance(value, int) and value < len(options) else None
+
+    return Prediction(name, question, tuple(options), known("chosen"), known("happened"), str(row.get("seen", "")))
 
 
 def commit(progress: Progress, name: str, choice: int) -> Prediction:
@@ -47,12 +55,14 @@ def commit(progress: Progress, name: str, choice: int) -> Prediction:
 
 
 def compare(progress: Progress, name: str, happened: int, seen: str) -> str:
-    """Two lines: what was predicted, what happened (``seen``: the observation)."""
-    row = progress.read().get("predictions", {}).get(name)
-    if row is None:
-        raise UsageError(f"prediction {name}", "was not asked yet", "run the cell with the question first")
-    if not 0 <= happened < len(row["options"]):
-        raise UsageError(f"prediction {name}", f"has no option {happened}", f"options are 0 to {len(row['options']) - 1}")
+    """Three lines: what was predicted, what happened, and what was observed (``seen``). It is kept."""
+    with progress.change() as record:
+        row = record.get("predictions", {}).get(name)
+        if row is None:
+            raise UsageError(f"prediction {name}", "was not asked yet", "run the cell with the question first")
+        if not 0 <= happened < len(row["options"]):
+            raise UsageError(f"prediction {name}", f"has no option {happened}", f"options are 0 to {len(row['options']) - 1}")
+        row["happened"], row["seen"] = happened, seen
     chosen = row.get("chosen")
     predicted = row["options"][chosen] if chosen is not None else "(you did not commit to a prediction)"
     verdict = "" if chosen is None else "  - as predicted" if chosen == happened else "  - not what you predicted"

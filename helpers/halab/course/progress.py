@@ -70,10 +70,13 @@ class Progress:
             return int(hints[task])
 
     def clear(self) -> None:
-        """Forget what was passed; predictions stay (they are the learner's words)."""
+        """Forget what was passed, and what became of predictions; those stay (they are the learner's words)."""
         with self.change() as record:
             record.pop("passed", None)
             record.pop("hints", None)
+            for row in record.get("predictions", {}).values():
+                row.pop("happened", None)
+                row.pop("seen", None)
 
 
 def progress_of(home: Path, cluster: str, slug: str) -> Progress:

@@ -33,3 +33,16 @@ class Failed:
 
 
 Result = Passed | Failed
+
+
+class NotPassed(AssertionError):
+    """A graded cell whose check did not pass. The notebook shows what was seen, and no way through our code."""
+
+    def __init__(self, title: str, result: Failed) -> None:
+        self.title, self.result = title, result
+        super().__init__(f"{title}: {result}")
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        hint = [f"  hint: {self.result.hint}"] if self.result.hint else []
+        return [f"✘ {self.title}", f"  not yet: {self.result.why}", *hint]

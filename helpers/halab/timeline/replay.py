@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from halab.timeline.picture import Picture, apply, views
+from halab.timeline.record import STEP
 from halab.timeline.words import text
+from halab.traffic.availability import CALM
 
 Row = dict[str, Any]
 
@@ -40,6 +42,23 @@ def traffic_between(rows: Iterable[Row], start: float, end: float) -> tuple[int,
     """(good, failed) requests of all meters in ``start <= at < end``."""
     chosen = [row["traffic"] for row in rows if "traffic" in row and start <= row["at"] < end]
     return sum(t["good"] for t in chosen), sum(t["failed"] for t in chosen)
+
+
+def users(rows: Iterable[Row]) -> str:
+    """Who was hurt, and for how long, over the whole record; empty where nobody asked. Losses with less than a second of calm between them are one."""
+    good = failed = 0
+    spans: list[list[float]] = []
+    for row in rows:
+        if (traffic := row.get("traffic")) is None:
+            continue
+        good, failed = good + traffic["good"], failed + traffic["failed"]
+        if traffic["failed"] and spans and row["at"] - spans[-1][1] <= CALM + 1e-3:
+            spans[-1][1] = row["at"]
+        elif traffic["failed"]:
+            spans.append([row["at"] - STEP, row["at"]])
+    if not failed:
+        return f"users got an answer to each of {good} requests" if good else ""
+    return f"users lost {failed} of {good + failed} requests, within {sum(to - begin for begin, to in spans):.1f} s"
 
 
 def predictions(rows: Iterable[Row]) -> list[dict[str, Any]]:

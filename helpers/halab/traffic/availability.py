@@ -2,7 +2,7 @@
 
 Terms are those of the SRE literature: the success rate is good requests over all; the error budget is what a target leaves to fail;
 requests that went astray on halab's own way to the cluster count for nothing, and are told apart;
-an outage is a stretch in which every request failed; time to detect and time to recover count from the moment of the fault.
+an outage is a stretch in which every request failed, a loss one in which some did; time to detect and time to recover count from the moment of the fault.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from hdrh.histogram import HdrHistogram
 
 from halab.traffic.record import Request
 
+CALM = 1.0  # seconds without a failure that end a stretch of losses
 LOWEST, HIGHEST, DIGITS = 1, 60_000_000, 3  # microseconds kept by the histogram: 1 us to 60 s, 3 significant digits
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """``latency_ms`` maps 50, 90, 99 and 99.9 to milliseconds over the requests that were answered; ``longest_outage`` is in seconds."""
+    """``latency_ms`` maps 50, 90, 99 and 99.9 to milliseconds over the requests that were answered; ``longest_outage`` is in seconds,
+    ``hurt`` too: the time in which some user lost a request, while others may have been served."""
 
     sent: int
     ok: int
@@ -31,6 +33,7 @@ class Availability:
     failures: dict[str, int] = field(default_factory=dict)
     by: dict[str, int] = field(default_factory=dict)
     astray: int = 0
+    hurt: float = 0.0
 
     def budget_left(self, target: float) -> float:
         """The share of the error budget of ``target`` (such as 0.999) that is left: 1 untouched, 0 used up, below 0 overspent."""
@@ -54,7 +57,7 @@ class Availability:
             text += f", half within {self.latency_ms['50']:.1f} ms, 99% within {self.latency_ms['99']:.1f} ms"
         if self.failures:
             text += "; failed: " + ", ".join(f"{count} x {why}" for why, count in self.failures.items())
-            text += f"; longest outage {self.longest_outage:.2f} s"
+            text += f"; users lost requests for {self.hurt:.1f} s, longest outage {self.longest_outage:.2f} s"
         return text + self._astray()
 
     def _astray(self) -> str:
@@ -75,6 +78,7 @@ def summarize(requests: Sequence[Request]) -> Availability:
         failures=dict(failures.most_common()),
         by=dict(sorted(Counter(r.by for r in ok if r.by).items())),
         astray=sent - len(requests),
+        hurt=sum(one.end - one.begin for one in losses(requests)),
     )
 
 
@@ -101,6 +105,31 @@ def longest_outage(requests: Iterable[Request]) -> float:
         elif began is None:
             began = request.at
     return max(longest, last - began) if began is not None else longest
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A stretch in which requests were lost, with less than ``CALM`` seconds between two of them. ``begin`` is when the first of them was due,
+    ``end`` when the first good one after the last was (Unix times)."""
+
+    begin: float
+    end: float
+    lost: int
+
+
+def losses(requests: Iterable[Request]) -> list[Loss]:
+    """Where users were hurt, and for how long; requests may be in any order."""
+    found: list[Loss] = []
+    begin, last, end, lost = 0.0, 0.0, 0.0, 0
+    for request in sorted(r for r in requests if not r.astray):
+        if lost and request.at - last > CALM:
+            found.append(Loss(begin, end or last, lost))
+            lost = 0
+        if request.ok:
+            end = end or request.at
+            continue
+        begin, last, end, lost = (begin if lost else request.at), request.at, 0.0, lost + 1
+    return [*found, Loss(begin, end or last, lost)] if lost else found
 
 
 def time_to_detect(requests: Iterable[Request], fault: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,16 @@ class PictureWidget(Widget):
     delta: Any = traitlets.Dict().tag(sync=True)
     said = traitlets.Unicode("").tag(sync=True)
     trouble = traitlets.Unicode("").tag(sync=True)
+    away = traitlets.Unicode("").tag(sync=True)
+    """Not empty while the API server does not answer: what is shown is what was."""
 
     def __init__(self, live: Live, title: str, **kwargs: Any) -> None:
         self._live = live
-        self._end: Callable[[], None] = lambda: None
+        self._ends: list[Callable[[], None]] = []
         super().__init__(title=title, state={"seq": 0, "picture": live.picture}, **kwargs)
         self._seen = threading.Lock()
         self.on_msg(self._command)
-        self._end = live.subscribe(self._told)
+        self._ends = [live.subscribe(self._told), live.watch_absence(self._told_away)]
 
     def _should_send_property(self, key: str, value: Any) -> bool:
         """``state`` is sent when it is asked for (a page that is loaded, a change that was missed), not whenever it changes."""
@@ -81,6 +84,14 @@ class PictureWidget(Widget):
             if said := self.sentence(old, change, new) if old else "":
                 self.said = said
         self.refreshed()
+
+    def _told_away(self, since: float) -> None:
+        self.away = (
+            f"The API server has not answered since {time.strftime('%H:%M:%S', time.localtime(since))}; this is how it was then. "
+            "If nobody stopped it on purpose: !halab status"
+            if since
+            else ""
+        )
 
     def sentence(self, old: Picture, change: Change, new: Picture) -> str:
         """What changed, in words."""
@@ -104,5 +115,6 @@ class PictureWidget(Widget):
         return found
 
     def close(self) -> None:
-        self._end()
+        for end in self._ends:
+            end()
         super().close()

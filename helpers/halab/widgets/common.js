@@ -85,19 +85,27 @@ function frame({ model, el }, name, label, ...beside) {
   const title = make("span", "halab-title");
   head.append(title, ...beside);
   const body = make("div", "halab-body");
+  const away = make("div", "halab-away");
+  away.setAttribute("role", "status");
   const trouble = make("div", "halab-trouble");
   trouble.setAttribute("role", "alert");
   const said = make("div", `halab-said halab-${name}-said`);
   said.setAttribute("aria-live", "polite");
-  root.append(head, body, trouble, said);
+  root.append(head, away, body, trouble, said);
   el.append(root);
   const voice = speaker(said);
   const drawTrouble = () => {
     say(trouble, model.get("trouble") ?? "");
     trouble.hidden = !trouble.textContent;
   };
-  const off = listen(model, { "change:trouble": drawTrouble, "change:said": () => voice.say(model.get("said") ?? "") });
+  const drawAway = () => {
+    say(away, model.get("away") ?? "");
+    away.hidden = !away.textContent;
+    body.classList.toggle("halab-past", !away.hidden);
+  };
+  const off = listen(model, { "change:trouble": drawTrouble, "change:away": drawAway, "change:said": () => voice.say(model.get("said") ?? "") });
   drawTrouble();
+  drawAway();
   voice.say(model.get("said") ?? "");
   say(title, model.get("title") ?? "");
   return {

@@ -24,7 +24,7 @@ function paint({ model, el }) {
   const buttons = make("span", "halab-faults-buttons");
   buttons.append(look, inject);
   form.append(buttons);
-  const about = make("dl", "halab-faults-about");
+  const about = make("dl", "halab-terms halab-faults-about");
   const hits = make("div", "halab-faults-hits");
   hits.setAttribute("aria-live", "polite");
   const active = make("ul", "halab-faults-active");
@@ -60,7 +60,7 @@ function paint({ model, el }) {
     drawTargets();
     const rows = [["does", fault.does], ["expect", fault.expect], ["seen after", fault.within], ["heals", fault.heals]];
     if (fault.cluster_wide) rows.push(["mind", "▲ it hits the whole cluster, not only this namespace"]);
-    about.replaceChildren(...rows.flatMap(([word, text]) => [make("dt", "halab-soft", word), make("dd", "halab-faults-text", text)]));
+    about.replaceChildren(...rows.flatMap(([word, text]) => [make("dt", "halab-soft", word), make("dd", "", text)]));
     drawHits();
   }
 

@@ -1,41 +1,59 @@
-// A question with options; committing fixes the choice.
+// A question with options; committing fixes the choice. When it is known what happened, that stands beside it.
 
 function paint({ model, el }) {
   const root = make("section", "halab-widget halab-predict");
   const group = make("fieldset", "halab-predict-options");
   group.append(make("legend", "halab-predict-question", model.get("question")));
   const name = `halab-predict-${Math.random().toString(36).slice(2)}`;
-  const inputs = model.get("options").map((option, index) => {
+  const rows = model.get("options").map((option, index) => {
     const label = make("label", "halab-predict-option");
     const input = document.createElement("input");
     input.type = "radio";
     input.name = name;
     input.value = String(index);
-    label.append(input, make("span", "halab-predict-words", option));
+    const verdict = make("span", "halab-predict-verdict");
+    label.append(input, make("span", "halab-predict-words", option), verdict);
     group.append(label);
-    return input;
+    return { label, input, verdict };
   });
-  const commit = press("Commit to this", () => model.send({ do: "commit", option: inputs.findIndex((input) => input.checked) }));
+  const picked = () => rows.findIndex(({ input }) => input.checked);
+  const commit = press("Commit to this", () => model.send({ do: "commit", option: picked() }));
   const said = make("span", "halab-predict-said");
   said.setAttribute("aria-live", "polite");
-  root.append(group, commit, said);
+  const foot = make("div", "halab-predict-foot");
+  foot.append(commit, said);
+  root.append(group, foot);
   el.append(root);
 
+  /** @param {number} index */
+  function verdictOn(index) {
+    const [chosen, happened] = [model.get("chosen"), model.get("happened")];
+    const known = happened >= 0;
+    if (index === chosen) return !known ? "your prediction" : chosen === happened ? "✔ as you predicted" : "✕ your prediction";
+    return known && index === happened ? "● what happened" : "";
+  }
+
   function draw() {
-    const chosen = model.get("chosen");
-    const fixed = chosen >= 0;
-    inputs.forEach((input, index) => {
+    const [chosen, happened, seen] = [model.get("chosen"), model.get("happened"), model.get("seen")];
+    const fixed = chosen >= 0 || happened >= 0; // a prediction after the fact is none
+    rows.forEach(({ label, input, verdict }, index) => {
       if (fixed) input.checked = index === chosen;
       input.disabled = fixed;
+      say(verdict, verdictOn(index));
+      verdict.hidden = !verdict.textContent;
+      label.classList.toggle("halab-predict-true", index === happened);
+      label.classList.toggle("halab-predict-wrong", index === chosen && happened >= 0 && chosen !== happened);
     });
-    enable(commit, !fixed && inputs.some((input) => input.checked));
-    said.textContent = fixed ? "Noted. Now see what happens." : inputs.some((input) => input.checked) ? "" : "Choose one first.";
+    enable(commit, !fixed && picked() >= 0);
+    say(commit, fixed ? "Committed" : "Commit to this");
+    commit.hidden = happened >= 0;
+    say(said, happened >= 0 ? `Observed: ${seen}` : fixed ? "Noted. Now see what happens." : picked() >= 0 ? "" : "Choose one first.");
   }
   group.addEventListener("change", draw);
-  model.on("change:chosen", draw);
+  const off = listen(model, { "change:chosen": draw, "change:happened": draw, "change:seen": draw });
   draw();
   return () => {
-    model.off("change:chosen", draw);
+    off();
     root.remove();
   };
 }

@@ -1,5 +1,7 @@
 // The timeline: what users had (uPlot), failures, events and notes on a common clock; a slider to move through it; the topology of that moment.
 
+const HALAB_LOSSES = 4; // stretches of lost requests that are told one by one
+
 function paint({ model, el }) {
   const tools = make("span", "halab-timeline-tools");
   const saveJson = make("button", "halab-button", "Save JSON");
@@ -13,8 +15,8 @@ function paint({ model, el }) {
   host.setAttribute("role", "img");
   const lanes = make("div", "halab-timeline-lanes");
   const bar = make("div", "halab-timeline-bar");
-  const back = press("◀ Change", () => go(changes().filter((at) => at < now - 0.05).pop() ?? start));
-  const forth = press("Change ▶", () => go(changes().find((at) => at > now + 0.05) ?? end));
+  const back = press("◀ Previous change", () => go(changes().filter((at) => at < now - 0.05).pop() ?? start));
+  const forth = press("Next change ▶", () => go(changes().find((at) => at > now + 0.05) ?? end));
   const live = press("Now", () => {
     following = true;
     now = end;
@@ -27,14 +29,17 @@ function paint({ model, el }) {
   slider.step = "0.1";
   slider.setAttribute("aria-label", "Moment; arrow keys move by a second");
   const key = make("span", "halab-soft halab-timeline-key");
-  key.append(fillLegend(), "▲ failure or warning   | event   ? predicted   ! explained   ● note");
+  key.append(fillLegend(), ...["▲ failure or warning", "| event", "? predicted", "! explained", "● note"].map((words) => make("span", "halab-timeline-sign", words)));
   bar.append(back, forth, live, key);
   const moment = make("div", "halab-timeline-moment");
   moment.setAttribute("aria-live", "polite");
+  const times = make("div", "halab-timeline-times");
+  times.setAttribute("aria-hidden", "true");
+  const users = make("div", "halab-timeline-users");
   const place = make("div", "halab-timeline-picture");
   const said = make("ul", "halab-timeline-said");
   const predicted = make("div", "halab-timeline-predictions");
-  shown.body.append(host, lanes, slider, bar, moment, place, said, predicted);
+  shown.body.append(users, host, lanes, slider, times, bar, moment, place, said, predicted);
   const stage = topologyStage(place, {});
   const voice = speaker(moment);
 
@@ -122,7 +127,7 @@ function paint({ model, el }) {
       if (row.outcome) near.push(`explained: ${row.outcome.seen}`);
     }
     const active = spans().filter(([from, to]) => from <= at && at < to);
-    const words = [`${clock(at)}: ${ready} of ${pods.length} pods ready`];
+    const words = [`${clock(at)}: ${pods.length ? `${ready} of ${pods.length} pods ready` : "no pods"}`];
     for (const [, , fault] of active) words.push(`▲ ${fault.title}${fault.target ? `: ${fault.target}` : ""}`);
     if (good || failed) words.push(failed ? `✕ ${failed} of ${good + failed} requests lost in that second` : `${good} requests answered in that second`);
     voice.say(words.join(" · "));
@@ -177,10 +182,10 @@ function paint({ model, el }) {
       const box = make("div", "halab-timeline-prediction");
       const right = outcome && one.chosen != null ? one.chosen === outcome.happened : null;
       box.append(make("div", "halab-title", one.question));
-      const pair = make("dl", "halab-timeline-pair");
-      const row = (/** @type {string} */ word, /** @type {string} */ text) => pair.append(make("dt", "halab-soft", word), make("dd", "halab-timeline-text", text));
-      row("you predicted", one.chosen == null ? "(not committed)" : one.options[one.chosen]);
-      row("what happened", outcome ? `${right === null ? "" : right ? "✔ " : "✕ "}${one.options[outcome.happened]}` : "(not yet)");
+      const pair = make("dl", "halab-terms");
+      const row = (/** @type {string} */ word, /** @type {string} */ text) => pair.append(make("dt", "halab-soft", word), make("dd", "", text));
+      row("you predicted", one.chosen == null ? "(not committed)" : `${right === null ? "" : right ? "✔ " : "✕ "}${one.options[one.chosen]}`);
+      row("what happened", outcome ? one.options[outcome.happened] : "(not yet)");
       if (outcome) row("observed", outcome.seen);
       box.append(pair);
       return box;
@@ -200,17 +205,52 @@ function paint({ model, el }) {
     return [times.map((t) => t - start), each(([good, failed]) => good + failed), each(([good]) => good)];
   }
 
+  /** Stretches in which users lost requests, with less than a second of calm between two of them: [begin, end, lost]. */
+  function losses() {
+    const found = [];
+    for (const row of rows) {
+      if (!row.traffic?.failed) continue;
+      const last = found[found.length - 1];
+      if (last && row.at - last[1] <= 1.001) [last[1], last[2]] = [row.at, last[2] + row.traffic.failed];
+      else found.push([row.at - 0.5, row.at, row.traffic.failed]); // a row counts the half second before it
+    }
+    return found;
+  }
+
+  /** Who was hurt, and for how long: in words, and each stretch as a way to it. */
+  function drawUsers() {
+    const [good, failed] = rows.reduce(([g, f], { traffic }) => (traffic ? [g + traffic.good, f + traffic.failed] : [g, f]), [0, 0]);
+    users.hidden = !(good + failed);
+    const found = losses();
+    const time = found.reduce((sum, [from, to]) => sum + to - from, 0);
+    const all = good + failed;
+    const words = failed ? `Users lost ${failed} of ${all} requests, within ${time.toFixed(1)} s:` : `Users got an answer to each of ${all} requests.`;
+    const worst = [...found].sort((a, b) => b[2] - a[2]).slice(0, HALAB_LOSSES).sort((a, b) => a[0] - b[0]);
+    const more = found.length - worst.length;
+    keyed(users, [{ id: "words", text: words }, ...worst.map(([from, to, lost]) => ({ id: `${from}`, from, text: `✕ ${lost} in ${(to - from).toFixed(1)} s` })), ...(more ? [{ id: "more", text: `and ${more} smaller` }] : [])],
+      (one) => one.id,
+      (one) => (one.from === undefined ? make("span", one.id === "words" ? "halab-title" : "halab-soft") : press("", () => go(Number(one.id) + 0.5), "halab-timeline-loss")),
+      (element, one) => {
+        say(element, one.text);
+        if (one.from === undefined) return;
+        element.title = `From ${clock(one.from)}; go there`;
+        element.setAttribute("aria-label", `${one.text}, at ${clock(one.from)}: go there`);
+      });
+    users.classList.toggle("halab-timeline-hurt", failed > 0);
+  }
+
   const plot = chart(root, host, 7, (look) => ({
     padding: [6, 30, 0, 0],
     scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
-    axes: [look.along((_u, ticks) => ticks.map((t) => clock(start + t))), { ...look.down("requests/s"), incrs: HALAB_WHOLE, size: 54 - look.text - 6 }],
+    axes: [{ ...look.along((_u, ticks) => ticks.map((t) => clock(start + t))), incrs: [...HALAB_WHOLE.slice(0, 4), 15, 30, 60, 120, 300, 600, 1800, 3600] }, { ...look.down("requests/s"), incrs: HALAB_WHOLE, size: 54 - look.text - 6 }],
     series: [{}, ...[look.lost, look.answered].map((one) => ({ ...one, paths: uPlot.paths.stepped({ align: -1 }) }))],
   }), traffic);
 
   function drawChart() {
-    const [times, all, answered] = traffic();
-    host.hidden = !times.length;
-    if (host.hidden) return;
+    const [at, all, answered] = traffic();
+    host.hidden = !at.length;
+    times.hidden = !host.hidden; // the chart has an axis of its own
+    if (host.hidden) return keyed(times, [start, end], String, () => make("span", ""), (element, when) => say(element, clock(when)));
     const sum = (/** @type {number[]} */ column) => column.reduce((a, b) => a + b, 0) / 2;
     host.setAttribute("aria-label", `Requests over time: ${sum(answered)} answered, ${sum(all) - sum(answered)} lost`);
     plot.draw();
@@ -227,6 +267,7 @@ function paint({ model, el }) {
     enable(live, !following);
     if (whole) {
       whole = false;
+      drawUsers();
       drawLanes();
       drawPredictions();
       drawChart();

@@ -36,6 +36,8 @@ class Timeline(Widget):
         self._end = recorder.listen(self._heard)
         recorder.flush()
         rows = recorder.record.rows(time.time() - 60 * minutes)
+        with self._lock:  # what was written since ``listen`` is in the record as well
+            self._fresh = [row for row in self._fresh if row not in rows]
         super().__init__(title=title, rows={"seq": 0, "rows": rows}, **kwargs)
         self._gatherer = Gatherer(self._tell, "timeline", quiet=0.25)  # a record is read, not watched
         self._gatherer.start()
@@ -85,7 +87,9 @@ class Timeline(Widget):
 
     def __repr__(self) -> str:
         rows = self.rows["rows"]
-        return replay.describe(rows, rows[-1]["at"]) if rows else "nothing was recorded yet"
+        if not rows:
+            return "nothing was recorded yet"
+        return "\n".join(filter(None, (replay.users(rows), replay.describe(rows, rows[-1]["at"]))))
 
 
 def page(title: str, rows: list[Row]) -> str:

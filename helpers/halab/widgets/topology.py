@@ -45,7 +45,8 @@ class Topology(PictureWidget):
         try:
             log = self._live.api.log(name, tail=LOG_LINES)
         except (ApiError, OSError, TimeoutError) as error:
-            self.trouble = str(error)
+            if not self.away:  # which says it already
+                self.trouble = str(error)
             return
         self.details = {**picture.pod_view(pod), "events": _lines(events), "log": log}
 

@@ -15,7 +15,7 @@ function paint({ model, el }) {
     figures.append(box);
     return value;
   };
-  const [rate, ok, lost, latency] = [figure("answered"), figure("good"), figure("lost"), figure("ms now")];
+  const [rate, ok, lost, hurt, latency] = [figure("of all answered"), figure("answered"), figure("lost"), figure("time with losses"), figure("latency now")];
   figures.append(fillLegend());
   const charts = make("div", "halab-traffic-charts");
   const counts = make("div", "halab-chart");
@@ -86,7 +86,9 @@ function paint({ model, el }) {
     say(lost, now.lost ? `✕ ${now.lost}` : "0");
     lost.classList.toggle("halab-traffic-bad", now.lost > 0);
     const known = now.latency.filter((/** @type {number | null} */ v) => v !== null);
-    say(latency, known.length ? known[known.length - 1].toFixed(1) : "–");
+    say(latency, known.length ? `${known[known.length - 1].toFixed(1)} ms` : "–");
+    say(hurt, now.lost ? `${now.hurt.toFixed(1)} s` : "0 s");
+    hurt.classList.toggle("halab-traffic-bad", now.lost > 0);
     answers();
   });
   const off = listen(model, { "change:state": draw, "change:running": draw });

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+from halab.traffic.availability import CALM
 from halab.traffic.record import Request
 
 WINDOW = 60  # seconds that stay on screen
@@ -21,6 +23,7 @@ class Fold:
     ok: int = 0
     astray: int = 0
     last_failure: str = ""
+    hurt: set[int] = field(default_factory=set)  # numbers of the bars with a failure, also of those that are off the screen
 
     def add(self, request: Request) -> None:
         if request.astray:
@@ -36,6 +39,7 @@ class Fold:
                 self.by[request.by] = self.by.get(request.by, 0) + 1
         else:
             bar[1] += 1
+            self.hurt.add(int(request.at / STEP))
             self.last_failure = request.error or f"status {request.status}"
 
     def forget(self) -> None:
@@ -44,6 +48,12 @@ class Fold:
             newest = max(self.bars)
             for number in [n for n in self.bars if n < newest - WINDOW / STEP]:
                 del self.bars[number]
+
+    def hurt_seconds(self) -> float:
+        """For how long requests were lost, over all; a calm of less than ``CALM`` counts along."""
+        ordered = sorted(self.hurt)
+        gaps = (later - before for before, later in pairwise(ordered))
+        return sum(STEP * (gap if STEP * gap <= CALM else 1) for gap in gaps) + (STEP if ordered else 0.0)
 
     def state(self) -> dict[str, Any]:
         """``times`` in seconds before the newest bar (0 is now), ``good`` and ``failed`` counts, ``latency`` medians in ms (None where none)."""
@@ -60,6 +70,7 @@ class Fold:
             "ok": self.ok,
             "rate": f"{self.ok / self.sent:.2%}" if self.sent else "-",
             "lost": self.sent - self.ok,
+            "hurt": self.hurt_seconds(),
             "last_failure": self.last_failure,
             "astray": self.astray,
             "by": [[name, count] for name, count in sorted(self.by.items())],
@@ -72,7 +83,7 @@ def sentence(state: dict[str, Any], running: bool) -> str:
         return "no request yet" if running else "stopped, nothing was sent"
     text = f"{state['ok']} of {state['sent']} requests answered ({state['rate']})"
     if state["lost"]:
-        text += f", {state['lost']} lost, last: {state['last_failure']}"
+        text += f", {state['lost']} lost within {state['hurt']:.2f} s, last: {state['last_failure']}"
     if state.get("astray"):
         text += f"; {state['astray']} more went astray on halab's own way and do not count"
     return text + ("" if running else "; stopped")

@@ -78,3 +78,14 @@ def test_an_option_that_does_not_exist_is_refused(progress: Progress, choice: in
 def test_a_prediction_that_was_not_asked_cannot_be_committed(progress: Progress) -> None:
     with pytest.raises(UsageError, match="was not asked yet"):
         predictions.commit(progress, "p", 0)
+
+
+def test_what_happened_stays_beside_the_question_until_the_lab_is_reset(progress: Progress) -> None:
+    predictions.ask(progress, "p", "what?", ["a", "b"])
+    predictions.commit(progress, "p", 0)
+    predictions.compare(progress, "p", 1, "b came")
+    again = predictions.ask(progress, "p", "what?", ["a", "b"])
+    assert (again.chosen, again.happened, again.seen) == (0, 1, "b came")
+    progress.clear()
+    again = predictions.ask(progress, "p", "what?", ["a", "b"])
+    assert (again.chosen, again.happened, again.seen) == (0, None, "")

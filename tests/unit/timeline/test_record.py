@@ -47,6 +47,16 @@ def test_a_moment_in_words_says_who_was_hurt() -> None:
     assert "0 of 0 pods ready" in said and "fault: killed a" in said and "1 answered, 9 lost" in said
 
 
+def test_the_whole_record_says_for_how_long_users_were_hurt() -> None:
+    def half(at: float, good: int, failed: int) -> dict[str, Any]:
+        return {"at": at, "traffic": {"target": "web", "good": good, "failed": failed}}
+
+    assert replay.users([]) == ""
+    assert replay.users([half(1.0, 10, 0)]) == "users got an answer to each of 10 requests"
+    rows = [half(1.0, 10, 0), half(1.5, 7, 3), half(2.0, 10, 0), half(2.5, 8, 2), half(9.0, 9, 1)]
+    assert replay.users(rows) == "users lost 6 of 50 requests, within 2.0 s"
+
+
 def test_a_late_reader_gets_the_picture_of_the_beginning_and_what_is_still_active(tmp_path: Path) -> None:
     record = Record(tmp_path)
     record.add(*rows())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from halab.traffic.availability import by_second, longest_outage, summarize, time_to_detect, time_to_recover
+from halab.traffic.availability import by_second, longest_outage, losses, summarize, time_to_detect, time_to_recover
 from halab.traffic.record import Request, dump, load
 
 
@@ -76,6 +76,14 @@ def test_seconds_are_summed_up_one_by_one() -> None:
 def test_the_sentence_names_what_failed() -> None:
     assert "18 of 20 requests answered (90.00%)" in summarize(stream("+" * 18 + "--")).sentence()
     assert "failed: 2 x connection refused" in summarize(stream("+" * 18 + "--")).sentence()
+
+
+def test_users_are_hurt_from_the_first_lost_request_until_the_next_is_answered() -> None:
+    a_third = "+--" * 4 + "+" * 30 + "-++"  # ten a second
+    assert [(one.lost, round(one.end - one.begin, 1)) for one in losses(stream(a_third))] == [(8, 1.1), (1, 0.1)]
+    assert summarize(stream(a_third)).hurt == pytest.approx(1.2)
+    assert summarize(stream(a_third)).longest_outage == pytest.approx(0.2)  # which says little where others are served
+    assert losses(stream("+++")) == []
 
 
 def test_what_went_astray_counts_for_nothing_and_is_told() -> None:

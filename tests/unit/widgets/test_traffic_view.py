@@ -26,8 +26,14 @@ def test_bars_off_the_screen_are_forgotten_but_the_totals_stay() -> None:
     assert len(made.bars) == 1 and state["sent"] == 2
 
 
+def test_the_time_with_losses_has_no_calm_of_a_second_in_it() -> None:
+    lost = [Request(at, 0.0, 0, "", "timeout") for at in (10.0, 10.5, 20.0, 20.1)]
+    assert fold(*lost).state()["hurt"] == (0.5 + STEP) + STEP
+    assert fold(Request(1.0, 0.001, 200)).state()["hurt"] == 0.0
+
+
 def test_the_meter_in_words() -> None:
     state = fold(Request(1.0, 0.001, 200), Request(1.1, 0.001, 503)).state()
-    assert sentence(state, True) == "1 of 2 requests answered (50.00%), 1 lost, last: status 503"
+    assert sentence(state, True) == "1 of 2 requests answered (50.00%), 1 lost within 0.25 s, last: status 503"
     assert sentence(state, False).endswith("; stopped")
     assert sentence(Fold().state(), True) == "no request yet"

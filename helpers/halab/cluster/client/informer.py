@@ -63,7 +63,10 @@ class Informer:
         field_selector: str | None = None,
         metadata_only: bool = False,
         transform: Callable[[Obj], Obj] = slim,
+        broken: Callable[[], None] = lambda: None,
     ) -> None:
+        """``broken`` is called (in the loop) whenever the way to the API server breaks; the informer goes on trying."""
+        self._broken = broken
         self.client, self.kind, self.namespace = client, kind, namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._metadata_only = metadata_only
@@ -179,6 +182,7 @@ class Informer:
                 )
             except (OSError, TimeoutError) as exc:
                 log.debug("%s: watch broken: %r", self.kind.plural, exc)
+                self._broken()
             except HalabError as exc:
                 log.warning("%s: no credentials: %s", self.kind.plural, exc)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
