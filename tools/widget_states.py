@@ -114,7 +114,7 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
             {"question": "How many pods are there afterwards?", "options": ["two", "three"], "chosen": -1},
         ),
         "timeline": (Timeline, {"rows": {"seq": 0, "rows": record()}, "more": {}, "page": ""}),
-        "routes": (Routes, {**live, "shares": counts, "said": "service web leads to 5 of 6 pods"}),
+        "routes": (Routes, {**live, "shares": {"ingress": counts}, "said": "service web leads to 5 of 6 pods"}),
         "rollout": (Rollout, {**live, "said": "web: rolling out, 5 of 6 available"}),
         "faults": (
             FaultPanel,

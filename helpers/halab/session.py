@@ -20,6 +20,7 @@ from halab.course.results import Failed, NotPassed, Result
 from halab.course.runner import Runner
 from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
+from halab.traffic.meter import PATIENCE
 
 if TYPE_CHECKING:
     from halab.faults.api import Handle, Preview
@@ -136,9 +137,12 @@ class LabSession:
         """The expression that makes a widget again in a fresh kernel (``halab.session`` is what it is called on)."""
         return f"open_lab({self.definition.slug!r}, cluster={self.summary.name!r}, quiet=True).{call}"
 
-    def traffic(self, target: str = "", *, rate: float = 20.0, host: str = "", path: str = "/") -> TrafficMeter:
-        """A meter that sends ``rate`` requests a second to ``target`` (as in ``url``) and shows how many got an answer, how fast, and from whom."""
-        return self.desk().traffic(self.url(target), rate=rate, host=host, path=path)
+    def traffic(
+        self, target: str = "", *, rate: float = 20.0, host: str = "", path: str = "/", patience: float = PATIENCE
+    ) -> TrafficMeter:
+        """A meter that sends ``rate`` requests a second to ``target`` (as in ``url``) and shows how many got an answer, how fast, and from whom.
+        A user gives up after ``patience`` seconds."""
+        return self.desk().traffic(self.url(target), target, rate=rate, host=host, path=path, patience=patience)
 
     def url(self, target: str = "ingress") -> str:
         """Where ``target`` is reached from this machine: ``ingress``, ``ingress:https``, ``service/NAME[:PORT]``, ``pod/NAME[:PORT]`` or ``node/NAME:PORT``;

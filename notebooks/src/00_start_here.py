@@ -8,8 +8,11 @@
 # This first notebook takes fifteen minutes. At its end you know which cluster you are on, what is real on it, and how to talk to it.
 
 # %% [markdown] id="how"
-# **How a notebook works.** Run each cell with <kbd>Shift</kbd>+<kbd>Enter</kbd>. A line that begins with `!` is a shell command, just as you would
-# type it in a terminal. You can break nothing that one call cannot mend: `lab.reset()` sets the scene back.
+# **How a notebook works.** Run the cells from top to bottom, each with <kbd>Shift</kbd>+<kbd>Enter</kbd>. A line that begins with `!` is a shell command, as you would
+# type it in a terminal, but for its braces: `{url}` stands for what Python calls `url`, and a brace that is meant for the shell is written twice.
+#
+# You can break nothing that one call cannot mend: `lab.reset()` sets the scene back. And if a cell says that a name is *not defined*, for example after a restart of the
+# kernel, then the cell that makes it was not run: begin with the next one.
 
 # %% id="connect"
 import halab
@@ -45,6 +48,8 @@ lab.badges("Node", "Container isolation")
 #
 # Here is the cluster as a picture. It is live: leave it open while you go on. Each box is a node; pods will appear in the boxes, and
 # the state of a pod shows in its shape, its colour and its text. Select a pod (click, or <kbd>Tab</kbd> and the arrow keys) to see its events and log.
+#
+# To keep it in sight in JupyterLab while you scroll, right-click it and choose *Create New View for Cell Output*.
 
 # %% id="topology"
 lab.topology()

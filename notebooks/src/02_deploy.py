@@ -109,13 +109,15 @@ lab.predict(
 )
 
 # %% [markdown] id="kill-words"
-# Now do it, while a meter sends twenty requests a second to another pod of the three, as users would. In the map above, select a pod and press
-# <kbd>Delete</kbd>; or use the next cell.
+# First somebody has to notice: a meter sends twenty requests a second to *another* pod of the three, as users would.
 
 # %% id="meter"
 victim, other = pods[0]["metadata"]["name"], pods[1]["metadata"]["name"]
 meter = lab.traffic(f"pod/{other}", rate=20)
 meter
+
+# %% [markdown] id="kill-now"
+# Now delete the first one, with the map above in sight. (Later, do it once more by hand: select a pod in the map and press <kbd>Delete</kbd>.)
 
 # %% id="kill"
 # !kubectl delete pod {victim} --wait=false
@@ -127,7 +129,7 @@ new = names - {pod["metadata"]["name"] for pod in pods}
 lab.explain(
     "delete-a-pod",
     2,
-    f"{len(names)} pods; the new one is {', '.join(new)}; {victim in names=}",
+    f"{len(names)} pods: {victim} is not among them, {', '.join(new)} is new",
 )
 
 # %% id="meter-stop"
@@ -140,7 +142,7 @@ print(meter.summary())
 # creates one from the template. The events tell the story:
 
 # %% id="events"
-# !kubectl get events --field-selector involvedObject.kind=ReplicaSet --sort-by=.lastTimestamp
+# !kubectl get events --field-selector involvedObject.kind=ReplicaSet -o custom-columns=REASON:.reason,MESSAGE:.message
 
 # %% id="check-replaced" role="check" points=2
 lab.expect("lost-pod-is-replaced")
@@ -148,7 +150,8 @@ lab.expect("lost-pod-is-replaced")
 # %% [markdown] id="crash-words"
 # ## A program that dies is another matter
 #
-# You deleted a *pod*. Now only the *program* in a pod will die: its process number 1 is told to quit.
+# You deleted a *pod*. Now only the *program* in a pod will die: its process number 1 is told to quit. (The shell that says so runs in the same container and ends
+# with it: that is the exit code which `kubectl exec` reports.)
 
 # %% id="predict-crash"
 lab.predict(
@@ -173,7 +176,7 @@ lab.scene.wait_for_restart(crashing, before)
 lab.explain(
     "crash",
     1,
-    f"{crashing} is still there; its container was restarted {lab.scene.restarts(crashing) - before} time(s)",
+    f"{crashing} is still there; the count of its restarts went from {before} to {lab.scene.restarts(crashing)}",
 )
 
 # %% [markdown] id="crash-why"

@@ -194,7 +194,10 @@ lab.expect("node-port-answers")
 # !kubectl patch service nginx-headless -p '{{"spec": {{"selector": {{"app": "nginx"}}}}}}'
 
 # %% id="resolve"
-# !kubectl run look --rm -i --restart=Never --image=busybox:1.36 -- nslookup nginx-headless.{lab.namespace}.svc.cluster.local
+# !kubectl run look --image=busybox:1.36 --restart=Never -- nslookup nginx-headless.{lab.namespace}.svc.cluster.local
+# !kubectl wait --for=jsonpath='{{.status.phase}}'=Succeeded pod/look --timeout=30s
+# !kubectl logs look
+# !kubectl delete pod look --now
 
 # %% [markdown] id="recap"
 # ## Remember

@@ -97,7 +97,7 @@ lab.expect("path-reaches-the-shop")
 # %% [markdown] id="predict-words"
 # ## Nothing behind the door
 #
-# A wrong host gets 404: *I do not know this site.* Now scale the shop to zero. The rule is still right.
+# A wrong host gets 404: *I do not know this site.* Next, the shop is scaled to zero. The rule is still right.
 
 # %% id="predict"
 lab.predict(
@@ -113,19 +113,46 @@ lab.predict(
     ### END SOLUTION
 )
 
+# %% [markdown] id="meter-words"
+# Two meters show who is hurt: one user of the shop and one of the site, ten requests a second each.
+
+# %% id="meter-shop"
+shop = lab.traffic("ingress", host="nginx.example.com", path="/shop/", rate=10)
+shop
+
+# %% id="meter-site"
+site = lab.traffic("ingress", host="nginx.example.com", rate=10)
+site
+
 # %% id="scale-down"
+shop.wait(1)
 # !kubectl scale deployment shop --replicas=0
 gone = lab.scene.wait_for_ready("deployments", "shop", 0)
 lab.scene.wait_for_answer(503, "nginx.example.com", "/shop/")
-empty = lab.get("ingress", "/shop/", host="nginx.example.com")
-site = lab.get("ingress", "/", host="nginx.example.com")
+no_shop = lab.get("ingress", "/shop/", host="nginx.example.com")
+no_path = lab.get("ingress", "/", host="nginx.example.com")
 
 # %% id="explain" tags=["nbval-check-output"]
-lab.explain("nobody-home", 1, f"/shop/ gives {empty.status}, the site itself {site.status}")
+lab.explain(
+    "nobody-home", 1, f"/shop/ gives {no_shop.status}, the site itself {no_path.status}"
+)
 
 # %% id="scale-up"
+shop.wait(1)
 # !kubectl scale deployment shop --replicas=1
 # !kubectl rollout status deployment/shop --timeout=60s
+shop.wait(1)
+closed, open_all_day = shop.stop(), site.stop()
+print(
+    f"the shop lost {closed.sent - closed.ok} of {closed.sent} requests, for {closed.hurt:.1f} s"
+)
+print(f"the site lost {open_all_day.sent - open_all_day.ok} of {open_all_day.sent}")
+
+# %% [markdown] id="timeline-words"
+# One door, two sites, and only one of them was closed. Drag the line into the gap: which part of the way of a request is missing there?
+
+# %% id="timeline"
+lab.timeline()
 
 # %% [markdown] id="tls-words"
 # ## https

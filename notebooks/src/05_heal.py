@@ -45,25 +45,28 @@ lab.predict(
     ### END SOLUTION
 )
 
+# %% [markdown] id="meter-words"
+# Twenty requests a second, from users who give up after one second (`patience=1`):
+
 # %% id="meter"
-meter = lab.traffic("service/web", rate=20)
+meter = lab.traffic("service/web", rate=20, patience=1)
 meter
 
 # %% id="hang"
 victim = lab.scene.pods("app=web")[0]["metadata"]["name"]
 meter.wait(1)
 # !kubectl exec {victim} -- touch /tmp/broken-hang
-meter.wait(4)
+meter.wait(6)
 # !kubectl get pods -l app=web
-# !kubectl exec {victim} -- rm /tmp/broken-hang
 meter.stop()
+# !kubectl exec {victim} -- rm /tmp/broken-hang
 
 # %% id="explain-hang"
 record = meter.record()
 lab.explain(
     "hang",
     2,
-    f"{record.sent - record.ok} of {record.sent} requests failed or were cut off; {victim} was Running and Ready throughout",
+    f"{record.sent - record.ok} of {record.sent} requests lost, for {record.hurt:.1f} s and to the end; {victim} was Ready throughout",
 )
 
 # %% [markdown] id="probes-words"
@@ -158,12 +161,13 @@ lab.predict(
 )
 
 # %% id="meter-probed"
-meter = lab.traffic("service/web", rate=20)
+meter = lab.traffic("service/web", rate=20, patience=1)
 meter
 
 # %% id="hang-probed"
 victim = lab.scene.pods("app=web")[0]["metadata"]["name"]
 before = lab.scene.restarts(victim)
+meter.wait(1)
 # !kubectl exec {victim} -- touch /tmp/broken-hang
 # !kubectl wait --for=condition=Ready=false pod/{victim} --timeout=20s
 lab.scene.wait_for_restart(victim, before)
@@ -175,13 +179,13 @@ record = meter.record()
 lab.explain(
     "hang-with-probes",
     1,
-    f"{record.ok} of {record.sent} requests answered; the longest outage was {record.longest_outage:.1f} s",
+    f"{record.sent - record.ok} of {record.sent} requests lost, for {record.hurt:.1f} s; the restart came after that",
 )
 
 # %% [markdown] id="timeline-words"
 # ## Side by side
 #
-# Two hangs are in the record by now. Drag the line to each: the first fails on for as long as it lasts, the second only until the pod has left the Service.
+# Two hangs are in the record by now; the red buttons lead to each. The first hurts users for as long as it lasts, the second only until the pod has left the Service.
 
 # %% id="timeline"
 lab.timeline()
@@ -191,7 +195,7 @@ lab.timeline()
 # pod before the probe noticed. Lab 12 shows how a proxy that retries hides even these.)
 
 # %% id="events"
-# !kubectl get events --field-selector involvedObject.name={victim} --sort-by=.lastTimestamp
+# !kubectl get events --field-selector involvedObject.name={victim} -o custom-columns=REASON:.reason,MESSAGE:.message
 
 # %% id="check-hang" role="check" points=3
 lab.expect("a-hang-is-healed")
@@ -206,7 +210,8 @@ lab.expect("unready-is-left-alone")
 
 # %% id="slow-pods"
 # !kubectl get pods -l app=slow
-# !kubectl get events --field-selector involvedObject.kind=Pod --sort-by=.lastTimestamp | grep slow- | tail -5
+pod = lab.scene.pods("app=slow")[0]["metadata"]["name"]
+# !kubectl get events --field-selector involvedObject.name={pod} -o custom-columns=TIMES:.count,REASON:.reason,MESSAGE:.message
 
 # %% [markdown] id="backoff-words"
 # The kubelet kills it before it can ever answer, starts it, kills it. After each restart it waits longer: 10 s, 20 s, 40 s, up to five minutes.

@@ -59,6 +59,8 @@ lab.rollout()
 
 # %% id="recreate-wait"
 # !kubectl rollout status deployment/web --timeout=60s
+lab.scene.wait_for_service("web")
+meter.wait(1)
 meter.stop()
 
 # %% id="explain-recreate"
@@ -70,8 +72,8 @@ lab.explain(
 )
 
 # %% [markdown] id="undo-words"
-# All old pods are stopped before the first new one starts. (And even when `kubectl rollout status` said that all was done, nobody listened yet: without a
-# readiness probe a pod counts as ready as soon as it runs.) There are programs that need this (two versions must never write to the same disk); a web
+# All old pods are stopped before the first new one starts. And when `kubectl rollout status` said that all was done, nobody listened yet: without a
+# readiness probe a pod counts as ready as soon as it runs. There are programs that need this (two versions must never write to the same disk); a web
 # service is not one of them.
 #
 # ## The way back
@@ -184,7 +186,7 @@ lab.expect("no-request-is-lost")
 # %% id="predict-bad"
 lab.predict(
     "bad-version",
-    "version 3.0 is rolled out with maxSurge 2, maxUnavailable 0. Half a minute later:",
+    "version 3.0 is rolled out with maxSurge 2, maxUnavailable 0. A quarter of a minute later:",
     [
         "all pods are 3.0 and not ready; the users get nothing",
         "two pods of 3.0 hang around, not ready, and three of 2.0 serve everybody",
@@ -228,6 +230,14 @@ lab.explain(
 
 # %% id="check-bad" role="check" points=2
 lab.expect("a-bad-version-is-stopped")
+
+# %% [markdown] id="timeline-words"
+# ## Two changes, side by side
+#
+# The record holds them all: the change that hurt everybody, and the bad version that hurt nobody. Go to each, and look at who stood behind the Service.
+
+# %% id="timeline"
+lab.timeline()
 
 # %% [markdown] id="pause-words"
 # ## Pause: look before you go on

@@ -191,7 +191,7 @@ def test_the_timeline_goes_back_by_arrow_keys_to_the_cluster_as_it_was(board: Bo
     assert len(moments) == len(set(moments))  # a second at each press
     page.wait_for_function("/pods ready/.test(document.querySelector('.halab-timeline-moment').textContent)")
 
-    timeline.get_by_role("button", name="On to the next change").press("Enter")
+    timeline.get_by_role("button", name="Next change").press("Enter")
     for _ in range(20):
         if gone not in board.pods(of="timeline"):
             break

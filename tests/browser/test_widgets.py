@@ -172,7 +172,7 @@ def test_the_timeline_goes_back_to_the_second_of_the_failure(show: Any) -> None:
     for _ in range(6):
         page.keyboard.press("ArrowLeft")
     page.wait_for_function("document.querySelectorAll('.halab-pod').length === 5")
-    page.get_by_role("button", name="On to the next change").click()
+    page.get_by_role("button", name="Next change").click()
     page.wait_for_function("document.querySelectorAll('.halab-pod').length === 6")
     assert "✔ three: a new pod" in page.locator(".halab-timeline-predictions").inner_text()
 
@@ -182,7 +182,7 @@ def test_the_timeline_saved_as_a_page_works_alone(chromium: Any, tmp_path: Any) 
     file.write_text(page("a <lab>", record()))
     made = chromium.new_context(offline=True).new_page()
     made.goto(file.as_uri())
-    made.get_by_role("button", name="Back to the change before").click()
+    made.get_by_role("button", name="Previous change").click()
     assert made.locator(".halab-pod").count() > 0 and made.title() == "a <lab>"
     made.context.close()
 

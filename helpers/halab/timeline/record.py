@@ -3,7 +3,7 @@
 ==============  =============================================================================================
 ``set, gone``   what changed in the picture (see ``picture.difference``); ``whole`` marks a picture of everything
 ``event``       ``{"about", "reason", "message", "type"}`` of a Kubernetes event
-``traffic``     ``{"target", "good", "failed", "ms", "by"}``: the requests that were due in the ``STEP`` before ``at``
+``traffic``     ``{"target", "good", "failed", "ms", "by"}``: the requests that were due in the ``STEP`` before ``at``; rows of the same step add up
 ``fault``       ``{"id", "title", "target", "hits", "until"}``, and with ``"healed": true`` its end
 ``prediction``  ``{"name", "question", "options", "chosen"}``
 ``outcome``     ``{"name", "happened", "seen"}``

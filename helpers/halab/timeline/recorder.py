@@ -59,12 +59,12 @@ class Recorder:
         """Requests of a probe, in the order in which they were recorded."""
         with self._lock:
             bucket = self._buckets.setdefault(target, Traffic(target))
-            self.write(*(row for request in requests if (row := bucket.add(request)) is not None))
+            self.write(*(row for request in requests for row in bucket.add(request)))
 
     def flush(self) -> None:
         """The last requests of probes that ended."""
         with self._lock:
-            self.write(*(row for bucket in self._buckets.values() if (row := bucket.flush()) is not None))
+            self.write(*(row for bucket in self._buckets.values() for row in bucket.flush()))
 
     def write(self, *rows: Row, picture: bool = False) -> None:
         if not rows:
@@ -96,41 +96,39 @@ class Recorder:
 
 
 class Traffic:
-    """Requests of one target, gathered into rows of ``STEP`` seconds by the time they were due."""
+    """Requests of one target, gathered into rows of ``STEP`` seconds by the time they were due. Of one that ends late (it waited for an answer that
+    never came) the row is written late: a step may have several rows, which add up."""
 
     def __init__(self, target: str) -> None:
-        self.target, self.number = target, 0
-        self._good: list[Request] = []
-        self._failed = 0
+        self.target, self.newest = target, 0
+        self._steps: dict[int, tuple[list[Request], list[Request]]] = {}  # number of the step -> (good, failed)
 
-    def add(self, request: Request) -> Row | None:
-        """The row that ``request`` closes, if it does. One that is late by more than a step counts where the record now is."""
-        row = None
+    def add(self, request: Request) -> list[Row]:
+        """The rows that ``request`` closes: it is the first of a later step than all before."""
         number = int(request.at / STEP)
-        if number > self.number:
-            row, self.number = self.flush(), number
-        if request.ok:
-            self._good.append(request)
-        elif not request.astray:
-            self._failed += 1
-        return row
+        rows = []
+        if number > self.newest:
+            rows, self.newest = self.flush(), number
+        if not request.astray:
+            self._steps.setdefault(number, ([], []))[0 if request.ok else 1].append(request)
+        return rows
 
-    def flush(self) -> Row | None:
-        good, failed = self._good, self._failed
-        if not good and not failed:
-            return None
-        self._good, self._failed = [], 0
+    def flush(self) -> list[Row]:
+        steps, self._steps = self._steps, {}
+        return [self._row(number, *steps[number]) for number in sorted(steps)]
+
+    def _row(self, number: int, good: list[Request], failed: list[Request]) -> Row:
         by: dict[str, int] = {}
         for request in good:
             if request.by:
                 by[request.by] = by.get(request.by, 0) + 1
         middle = sorted(r.latency for r in good)[len(good) // 2] * 1000 if good else None
         return {
-            "at": round((self.number + 1) * STEP, 3),
+            "at": round((number + 1) * STEP, 3),
             "traffic": {
                 "target": self.target,
                 "good": len(good),
-                "failed": failed,
+                "failed": len(failed),
                 "ms": None if middle is None else round(middle, 2),
                 "by": by,
             },

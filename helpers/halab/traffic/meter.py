@@ -12,6 +12,7 @@ from halab.traffic.availability import Availability, summarize
 from halab.traffic.record import ASTRAY, Request, load
 
 AFTERWARDS = 0.5  # seconds after the probe gave up in which the connection may be found to have been cut
+PATIENCE = 5.0  # seconds in which a user waits for an answer
 STOP_TIMEOUT = 10.0  # seconds a probe may take to await what is under way
 
 
@@ -29,10 +30,12 @@ class Meter:
         host: str = "",
         path: str = "",
         profile: Sequence[float] = (),
+        patience: float = PATIENCE,
         heard: Callable[[list[Request]], None] | None = None,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
         command = [sys.executable, "-m", "halab.traffic.probe", url, "--rate", str(rate), "--host", host, "--path", path]
+        command += ["--timeout", str(patience)]
         if duration is not None:
             command += ["--duration", str(duration)]
         if profile:

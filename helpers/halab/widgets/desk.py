@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ LATELY = 20.0  # seconds of requests that a pod's live share is counted over
 SHARES_EVERY = 0.5  # seconds between two counts
 
 
+def door(target: str) -> str:
+    """By which door of the cluster requests to ``target`` come in: ``service/NAME``, ``ingress``, or another that routes do not show."""
+    kind, _, rest = target.partition("/")
+    name = rest.partition(":")[0]
+    return f"service/{name}" if kind in ("service", "svc") else kind.partition(":")[0]
+
+
 class Desk:
     """``folder`` is where the lab's record is kept; ``again`` turns a call (``topology()``) into an expression for a fresh kernel."""
 
@@ -41,7 +49,7 @@ class Desk:
         self._live: Live | None = None
         self._recorder: Recorder | None = None
         self._routes: list[Routes] = []
-        self._lately: deque[Request] = deque()
+        self._lately: deque[tuple[str, Request]] = deque()  # (the door, the request)
         self._counted = 0.0
 
     def live(self) -> Live:
@@ -101,22 +109,35 @@ class Desk:
         again = self._again("fault_panel()")
         return FaultPanel(self.live(), self.title, self._backend, self._api.namespace, told, again=again)
 
-    def traffic(self, url: str, *, rate: float, host: str, path: str) -> TrafficMeter:
-        call = f"traffic({url!r}, rate={rate!r}, host={host!r}, path={path!r})"
-        return TrafficMeter(url, rate=rate, host=host, path=path, told=self._heard, again=self._again(call))
+    def traffic(self, url: str, target: str, *, rate: float, host: str, path: str, patience: float) -> TrafficMeter:
+        """A meter for ``url``, which is where ``target`` (as a learner names it) is reached."""
+        call = f"traffic({target!r}, rate={rate!r}, host={host!r}, path={path!r}, patience={patience!r})"
+        return TrafficMeter(
+            url,
+            name=target,
+            rate=rate,
+            host=host,
+            path=path,
+            patience=patience,
+            told=partial(self._heard, door(target)),
+            again=self._again(call),
+        )
 
-    def _heard(self, target: str, requests: list[Request]) -> None:
+    def _heard(self, by: str, target: str, requests: list[Request]) -> None:
         self.recorder().heard(target, requests)
         if not self._routes:
             return
         with self._lock:
-            self._lately.extend(requests)
+            self._lately.extend((by, request) for request in requests)
             now = time.time()
-            while self._lately and self._lately[0].at < now - LATELY:
+            while self._lately and self._lately[0][1].at < now - LATELY:
                 self._lately.popleft()
             if now - self._counted < SHARES_EVERY:
                 return
             self._counted = now
-            shares = Counter(request.by for request in self._lately if request.ok and request.by)
+            shares: dict[str, Counter[str]] = {}
+            for through, request in self._lately:
+                if request.ok and request.by:
+                    shares.setdefault(through, Counter())[request.by] += 1
         for routes in self._routes:
             routes.count(shares)

@@ -135,7 +135,7 @@ function topologyStage(host, does) {
     const doors = viewsOf(picture, "route/");
     const chips = viewsOf(picture, "service/");
     keyed(routes, doors, (r) => `${r.by}/${r.name}`, () => make("div", "halab-chip halab-route"), (chip, r) => {
-      say(chip, `${r.tls ? "🔒 " : ""}${r.name}`);
+      say(chip, `${r.tls ? "https://" : ""}${r.name}`);
       chip.title = `${r.by}: ${r.name} → ${r.backends.map((b) => `service ${b.service}`).join(", ")}`;
       chip.halabTo = r.backends;
     });

@@ -27,8 +27,14 @@ function paint({ model, el }) {
     return row;
   }
 
-  function slices(service) {
-    const counts = model.get("shares") ?? {};
+  /** Requests by pod that came to this Service: to its own address, or by a route. @param {string} name @param {boolean} routed */
+  const countsOf = (name, routed) => {
+    const shares = model.get("shares") ?? {};
+    return shares[`service/${name}`] ?? (routed ? shares.ingress : null) ?? {};
+  };
+
+  function slices(service, routed) {
+    const counts = countsOf(service.name, routed);
     const total = service.targets.reduce((sum, t) => sum + (counts[t.pod] ?? 0), 0);
     const box = make("ul", "halab-routes-slices");
     for (const [slice, targets] of grouped(service.targets, (t) => t.slice)) {
@@ -41,13 +47,13 @@ function paint({ model, el }) {
     return box;
   }
 
-  function serviceBox(service, name, share) {
+  function serviceBox(service, name, share, routed) {
     const item = make("li", "halab-routes-service");
     const works = Boolean(service?.ready);
     const words = service ? `Service ${name} · ${service.ready} of ${service.targets.length} pods ready` : `Service ${name} does not exist`;
     item.append(make("span", `halab-routes-kind halab-title${works ? "" : " halab-routes-none"}`, (works ? "" : "✕ ") + words));
     if (share !== null) item.append(make("span", "halab-routes-weight", `${Math.round(100 * share)}% by weight`));
-    if (service?.targets.length) item.append(slices(service));
+    if (service?.targets.length) item.append(slices(service, routed));
     return item;
   }
 
@@ -63,11 +69,11 @@ function paint({ model, el }) {
     const services = new Map(viewsOf(picture, "service/").map((s) => [s.name, s]));
     const routes = viewsOf(picture, "route/");
     const rows = routes.map((route) =>
-      routeBox(`${route.tls ? "🔒 https" : "http"}://${route.name}`, route.by,
-        route.backends.map((b) => serviceBox(services.get(b.service), b.service, route.backends.length > 1 ? b.share : null))));
+      routeBox(`${route.tls ? "https" : "http"}://${route.name}`, route.by,
+        route.backends.map((b) => serviceBox(services.get(b.service), b.service, route.backends.length > 1 ? b.share : null, true))));
     const routed = new Set(routes.flatMap((r) => r.backends.map((b) => b.service)));
     const inside = [...services.values()].filter((s) => !routed.has(s.name));
-    if (inside.length) rows.push(routeBox("inside the cluster only", "", inside.map((s) => serviceBox(s, s.name, null))));
+    if (inside.length) rows.push(routeBox("inside the cluster only", "", inside.map((s) => serviceBox(s, s.name, null, false))));
     if (!rows.length) rows.push(make("li", "halab-soft", "No Service and no route in this namespace yet."));
     list.replaceChildren(...rows);
   });

@@ -14,7 +14,8 @@ from halab.widgets.base import PictureWidget, script, style
 
 
 class Routes(PictureWidget):
-    """``shares`` maps a pod to the number of requests that it answered lately; it grows while a traffic meter runs (``count``)."""
+    """``shares`` counts the requests that were answered lately, by the door they came in at and by pod: ``{"service/web": {"web-1": 10}}``, ``ingress``
+    for all routes. It changes while a traffic meter runs (``count``)."""
 
     _esm = script("common.js", "routes.js")
     _css = style("common.css", "routes.css")
@@ -23,9 +24,9 @@ class Routes(PictureWidget):
     def __init__(self, live: Live, title: str, **kwargs: Any) -> None:
         super().__init__(live, title, **kwargs)
 
-    def count(self, shares: Mapping[str, int]) -> None:
+    def count(self, shares: Mapping[str, Mapping[str, int]]) -> None:
         """The newest counts, from whoever sends requests."""
-        self.shares = dict(shares)
+        self.shares = {door: dict(counts) for door, counts in shares.items()}
 
     def sentence(self, old: Picture, change: Change, new: Picture) -> str:
         said = []

@@ -1,5 +1,6 @@
 // The timeline: what users had (uPlot), failures, events and notes on a common clock; a slider to move through it; the topology of that moment.
 
+const HALAB_TICK = 9; // pixels between two ticks of a kind
 const HALAB_LOSSES = 4; // stretches of lost requests that are told one by one
 
 function paint({ model, el }) {
@@ -22,8 +23,8 @@ function paint({ model, el }) {
     now = end;
     later();
   });
-  back.setAttribute("aria-label", "Back to the change before");
-  forth.setAttribute("aria-label", "On to the next change");
+  back.setAttribute("aria-label", "Previous change");
+  forth.setAttribute("aria-label", "Next change");
   const slider = /** @type {HTMLInputElement} */ (make("input", "halab-timeline-slider"));
   slider.type = "range";
   slider.step = "0.1";
@@ -160,10 +161,15 @@ function paint({ model, el }) {
       marks.push(mark);
     }
     lanes.style.height = `calc(${Math.max(1, rowEnds.length)} * 1.75em + 1.8em)`;
+    /** @type {Map<string, number>} where the last tick of a kind stands, in pixels */
+    const drawn = new Map();
     for (const row of rows) {
       const bad = row.event?.type === "Warning";
       const kind = row.prediction ? "?" : row.outcome ? "!" : row.note ? "●" : bad ? "▲" : row.event ? "|" : "";
       if (!kind) continue;
+      const x = (width * (row.at - start)) / (end - start);
+      if (x - (drawn.get(kind) ?? -HALAB_TICK) < HALAB_TICK) continue; // it would only cover the one before
+      drawn.set(kind, x);
       const mark = make("span", `halab-timeline-tick${bad ? " halab-timeline-bad" : ""}`, kind);
       mark.style.left = share(row.at);
       mark.title = row.event ? `${row.event.about}: ${row.event.reason}` : row.note ? row.note.text : row.prediction ? `prediction: ${row.prediction.question}` : row.outcome.seen;

@@ -58,7 +58,7 @@ class Timeline(Widget):
             if not fresh:
                 return
             seq = self.rows["seq"] + 1
-            self.rows = {"seq": seq, "rows": [*self.rows["rows"], *fresh]}
+            self.rows = {"seq": seq, "rows": sorted([*self.rows["rows"], *fresh], key=lambda row: float(row["at"]))}
             self.more = {"seq": seq, "rows": fresh}
 
     def _command(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:

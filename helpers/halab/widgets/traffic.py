@@ -10,11 +10,12 @@ import traitlets
 
 from halab.errors import UsageError
 from halab.traffic.availability import Availability, summarize
-from halab.traffic.meter import Meter
+from halab.traffic.meter import PATIENCE, Meter
 from halab.traffic.record import Request
 from halab.widgets import traffic_view
 from halab.widgets.base import Gatherer, Widget, script, style
 
+MOST_PATIENCE = 8  # seconds; a stopped meter awaits what is under way
 MOST_RATE = 5000  # requests a second; one process sends them
 
 
@@ -37,17 +38,25 @@ class TrafficMeter(Widget):
         rate: float = 20.0,
         host: str = "",
         path: str = "/",
+        patience: float = PATIENCE,
+        name: str = "",
         told: Callable[[str, list[Request]], None] = lambda _target, _requests: None,
         **kwargs: Any,
     ) -> None:
-        """``told`` gets (what is sent to, requests) as they are recorded."""
+        """``name`` is what ``url`` is called here; ``told`` gets (what is sent to, requests) as they are recorded."""
         if not 0 < rate <= MOST_RATE:
             raise UsageError(
                 f"traffic to {url}", f"a rate of {rate:g} is not between 0 and {MOST_RATE}", "rate is in requests a second"
             )
-        label = f"{rate:g} requests/s to {url}{path if path != '/' else ''}" + (f" as {host}" if host else "")
+        if not 0 < patience <= MOST_PATIENCE:
+            raise UsageError(
+                f"traffic to {url}", f"a patience of {patience:g} is not between 0 and {MOST_PATIENCE}", "patience is in seconds"
+            )
+        label = f"{rate:g} requests/s to {name or url}{path if path != '/' else ''}" + (f" as {host}" if host else "")
+        if patience != PATIENCE:
+            label += f", users wait {patience:g} s"
         super().__init__(target=label, **kwargs)
-        self._arguments = {"rate": rate, "host": host, "path": path}
+        self._arguments = {"rate": rate, "host": host, "path": path, "patience": patience}
         self._url, self._told = url, told
         self._fold = traffic_view.Fold()
         self._lock = threading.Lock()

@@ -85,8 +85,14 @@ def test_one_process_at_a_time_records_the_picture(tmp_path: Path) -> None:
 
 def test_requests_are_gathered_by_when_they_were_due() -> None:
     traffic = Traffic("t")
-    made = [Request(100.0, 0.002, 200, "a"), Request(100.4, 0.001, 503), Request(100.6, 0.001, 200, "b")]
-    closed = [row for request in made if (row := traffic.add(request)) is not None]
-    assert [(row["at"], row["traffic"]["good"], row["traffic"]["failed"]) for row in closed] == [(100.5, 1, 1)]
-    last = traffic.flush()
-    assert last is not None and last["traffic"]["by"] == {"b": 1} and traffic.flush() is None
+    made = [
+        Request(100.0, 0.002, 200, "a"),
+        Request(100.4, 0.001, 503),
+        Request(100.6, 0.001, 200, "b"),
+        Request(100.1, 1.0, 0, "", "timed out"),  # known only now
+        Request(101.1, 0.001, 200, "b"),
+    ]
+    closed = [row for request in made for row in traffic.add(request)]
+    counted = [(row["at"], row["traffic"]["good"], row["traffic"]["failed"]) for row in closed]
+    assert counted == [(100.5, 1, 1), (100.5, 0, 1), (101.0, 1, 0)]
+    assert [row["traffic"]["by"] for row in traffic.flush()] == [{"b": 1}] and traffic.flush() == []
