@@ -118,8 +118,8 @@ TABLE: tuple[Row, ...] = (
     Row("API", "CEL rules", R, "Rules of custom resources and ValidatingAdmissionPolicies are evaluated by the language's own engine, without cost limits. "
         "Macros with two variables, format.named(), timestamps inside list macros and audit annotations are not there; expressions of policies are "
         "not checked against the schemas of what they match.", DOCS + "reference/using-api/cel/"),
-    Row("API", "Admission webhooks", R, "Asked for what is created, updated and deleted, not for exec, attach, proxy, bindings and evictions. "
-        "Mutating admission policies are not served.", DOCS + "reference/access-authn-authz/extensible-admission-controllers/"),
+    Row("API", "Admission webhooks", R, "What a mutating webhook changes in the options of exec, attach, portforward or proxy has no "
+        "effect.", DOCS + "reference/access-authn-authz/extensible-admission-controllers/"),
     Row("API", "Aggregated API servers", N, "APIServices of other servers are stored and not proxied to; metrics.k8s.io is built in.",
         DOCS + "concepts/extend-kubernetes/api-extension/apiserver-aggregation/"),
     Row("API", "Protobuf", S, "Request bodies in protobuf are accepted, answers are always JSON.",

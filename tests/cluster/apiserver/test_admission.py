@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from halab.cluster.client.client import Client
 from halab.cluster.kube import kinds
+from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.status import ApiError
 
 Obj = dict[str, Any]
@@ -135,6 +136,49 @@ async def test_webhooks_change_and_refuse_what_is_written(client: Client, hook: 
         None,
         {"by": "hook"},
     )
+
+
+@pytest.mark.parametrize(
+    ("subresource", "query", "about", "options"),
+    [
+        ("attach", "?stdout=1&container=c", "PodAttachOptions", {"stdout": True, "container": "c"}),
+        ("exec", "?stdin=true&command=ls&command=-l", "PodExecOptions", {"stdin": True, "command": ["ls", "-l"]}),
+        ("portforward", "?ports=80", "PodPortForwardOptions", {"ports": [80]}),
+        ("proxy/a/b", "", "PodProxyOptions", {"path": "/a/b"}),
+    ],
+)
+async def test_webhooks_are_asked_before_a_connection(
+    client: Client, hook: Hook, subresource: str, query: str, about: str, options: Obj
+) -> None:
+    name = subresource.partition("/")[0]
+    where = f"connected-{name}"
+    await client.create(kinds.NAMESPACES, {"metadata": {"name": where}})
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CONNECT"], "resources": [f"pods/{name}"]}
+    await client.create(kinds.VALIDATING_WEBHOOKS, configuration(where, where, hook, "/validate", rules=[rule]))
+    path = kinds.PODS.path(where, "bad", subresource)
+    code, _, answer = await client.request("GET", path + query)
+    assert code == 403
+    assert json.loads(answer)["message"] == f'admission webhook "{where}.hooks.io" denied the request: bad names are bad'
+    asked = hook.asked[-1]
+    assert (asked["operation"], asked["subResource"], asked["name"]) == ("CONNECT", name, "bad")
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": about}
+    assert asked["object"] == {"kind": about, "apiVersion": "v1", **options} and asked["options"] is None
+
+
+@pytest.mark.parametrize(("kind", "subresource"), [(kinds.BINDINGS, "binding"), (kinds.EVICTIONS, "eviction")])
+async def test_webhooks_are_asked_about_bindings_and_evictions(client: Client, hook: Hook, kind: Kind, subresource: str) -> None:
+    where = f"asked-{subresource}"
+    await client.create(kinds.NAMESPACES, {"metadata": {"name": where}})
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [f"pods/{subresource}"]}
+    await client.create(kinds.VALIDATING_WEBHOOKS, configuration(where, where, hook, "/validate", rules=[rule]))
+    body = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {"name": "bad"}, "target": {"name": "node"}}
+    path = kinds.PODS.path(where, "bad", subresource)
+    headers = {"Content-Type": "application/json"}
+    code, _, answer = await client.request("POST", path, body=json.dumps(body).encode(), headers=headers)
+    assert (code, json.loads(answer)["reason"]) == (403, "Forbidden")
+    asked = hook.asked[-1]
+    assert asked["kind"]["kind"] == asked["object"]["kind"] == kind.kind
+    assert (asked["resource"]["resource"], asked["subResource"], asked["name"]) == ("pods", subresource, "bad")
 
 
 async def test_a_webhook_that_is_not_there_fails_or_is_ignored(client: Client, hook: Hook) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import orjson
+
 from halab.cluster.client.client import Client
 from halab.cluster.kube.kinds import CONFIG_MAPS, FLOW_SCHEMAS, PRIORITY_LEVELS, SELF_SUBJECT_ACCESS_REVIEWS, Kind
 

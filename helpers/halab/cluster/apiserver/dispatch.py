@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from halab.cluster.apiserver import deletes, metrics, reads, render, reviews, watches, writes
+from halab.cluster.apiserver.admission import connecting
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.request import Request
 from halab.cluster.apiserver.subresources import binding, eviction, proxy, scale, streams, token
@@ -64,7 +65,17 @@ def handler_for(request: Request, kind: Kind) -> Handler:
         handler = (OBJECT if request.name else COLLECTION).get(request.verb)
     if handler is None:
         raise status.method_not_allowed()
-    return handler
+    return _connection(handler) if request.subresource in connecting.CONNECTIONS else handler
+
+
+def _connection(handler: Handler) -> Handler:
+    """A connection is admitted before it is made."""
+
+    async def admitted(context: Context, request: Request, kind: Kind) -> None:
+        await connecting.connect(context, request, kind)
+        await handler(context, request, kind)
+
+    return admitted
 
 
 def _unstored(request: Request, kind: Kind) -> Handler | None:

@@ -24,7 +24,7 @@ class Surroundings(Protocol):
 
 @dataclass(slots=True)
 class Attributes:
-    """``operation`` is CREATE, UPDATE or DELETE. ``obj`` (None for a deletion) may be changed by plug-ins that mutate."""
+    """``operation`` is CREATE, UPDATE, DELETE or CONNECT. ``obj`` (None for a deletion) may be changed by plug-ins that mutate."""
 
     operation: str
     kind: Kind
@@ -40,6 +40,7 @@ class Attributes:
     context: Surroundings | None = None
     reviews: Reviews | None = None  # None: webhooks are not asked
     asked: str = ""  # the subresource of the request, where it goes by the rules of another (scale)
+    about: Kind | None = None  # the object's kind, where it is not the resource's (a Binding of a pod)
 
     def decide(self, question: Obj) -> tuple[bool, str]:
         """Whether the user (or the one that the question names) may do something: (allowed, why)."""

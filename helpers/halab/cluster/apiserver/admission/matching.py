@@ -86,12 +86,14 @@ def _resource(rule: Obj, kind: Kind, subresource: str) -> bool:
 def request_of(attributes: Attributes, uid: str = "") -> Obj:
     """The ``request`` of an AdmissionReview, and of expressions, without the objects."""
     kind, user = attributes.kind, attributes.user
+    about = attributes.about or kind
     what = {"group": kind.group, "version": kind.version}
+    its = {"group": about.group, "version": about.version, "kind": about.kind}
     request: Obj = {
         "uid": uid,
-        "kind": {**what, "kind": kind.kind},
+        "kind": its,
         "resource": {**what, "resource": kind.plural},
-        "requestKind": {**what, "kind": kind.kind},
+        "requestKind": dict(its),
         "requestResource": {**what, "resource": kind.plural},
         "operation": attributes.operation,
         "userInfo": {"username": user.name, "groups": list(user.groups)},
@@ -108,13 +110,14 @@ def request_of(attributes: Attributes, uid: str = "") -> Obj:
         request["userInfo"]["uid"] = user.uid
     if user.extra:
         request["userInfo"]["extra"] = user.extra
-    options = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}[attributes.operation]
-    request["options"] = {"kind": options, "apiVersion": "meta.k8s.io/v1"}
+    options = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}.get(attributes.operation)
+    request["options"] = {"kind": options, "apiVersion": "meta.k8s.io/v1"} if options else None
     return request
 
 
 def whole(attributes: Attributes, obj: Obj | None) -> Obj | None:
     """An object with its type, None if there is none."""
-    if not obj:
+    if obj is None or (not obj and attributes.about is None):
         return None
-    return {"kind": attributes.kind.kind, "apiVersion": attributes.kind.api_version, **obj}
+    kind = attributes.about or attributes.kind
+    return {"kind": kind.kind, "apiVersion": kind.api_version, **obj}

@@ -64,7 +64,7 @@ def _apply(hook: Obj, attributes: Attributes, patch: str) -> None:
         raise status.internal(
             f"admission webhook {quote(hook['name'])} attempted to modify the object, which is not supported for this operation"
         )
-    kind = attributes.kind
+    kind = attributes.about or attributes.kind
     changed = json_patch(matching.whole(attributes, attributes.obj) or {}, operations)
     obj, _ = decode.decode_object(orjson.loads(orjson.dumps(changed)), kind, node_for(kind), "Ignore")
     apply_defaults(kind, obj)

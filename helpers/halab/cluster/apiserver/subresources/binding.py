@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from halab.cluster.apiserver import names, objects
+from halab.cluster.apiserver.admission import connecting
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.options import write_options
 from halab.cluster.apiserver.request import Request
@@ -27,14 +29,16 @@ async def create(context: Context, request: Request, kind: Kind) -> None:
     _check_target(binding, name)
 
     def work(tx: Transaction) -> None:
+        asked = deepcopy(binding)
+        connecting.admit(request, tx, context, kind, kinds.BINDINGS, asked, options.dry_run)
         entry = tx.get(kinds.PODS.storage, request.namespace, name)
         if entry is None:
             raise status.not_found(kinds.PODS, name)
         pod = entry.obj()
-        _assign(tx, pod, binding)
+        _assign(tx, pod, asked)
         tx.put(kinds.PODS.storage, request.namespace, name, pod)
 
-    context.store.transact(work, dry_run=options.dry_run)
+    await context.transact(request, work, dry_run=options.dry_run)
     await request.answer_json(201, CREATED)
 
 

@@ -6,9 +6,11 @@ Checking the budget, taking one disruption from it and deleting the pod are one 
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from halab.cluster.apiserver import names, objects
+from halab.cluster.apiserver.admission import connecting
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.deletes import delete_object
 from halab.cluster.apiserver.options import DeleteOptions, from_object, write_options
@@ -36,6 +38,7 @@ async def create(context: Context, request: Request, kind: Kind) -> None:
     wanted.dry_run = wanted.dry_run or options.dry_run
 
     def work(tx: Transaction) -> None:
+        connecting.admit(request, tx, context, kind, kinds.EVICTIONS, deepcopy(eviction), wanted.dry_run)
         _evict(tx, request, wanted)
 
     await context.transact(request, work, dry_run=wanted.dry_run)
