@@ -15,8 +15,9 @@ import os
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
+from halab.aio import websocket
 from halab.cluster.client.kubeconfig import Access
-from halab.cluster.node.server import spdy, websocket
+from halab.cluster.node.server import spdy
 from halab.errors import HalabError
 
 log = logging.getLogger(__name__)

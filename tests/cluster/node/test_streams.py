@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import os
 import pty
+import ssl
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from .conftest import Space
+from halab.aio import websocket
+from halab.cluster.kube.kinds import CONFIG_MAPS, PODS
+from halab.settings import API_PORT
+
+from .conftest import FOREVER, SECONDS, Space
 
 pytestmark = pytest.mark.needs("kubectl")
 
@@ -154,3 +161,44 @@ async def test_following_a_log_shows_lines_as_they_come(space: Space) -> None:
     code, out, _ = await space.kubectl("logs", "-f", "p")
     assert (code, out) == (0, "a\nb\n")
     assert time.monotonic() - begin < 10
+
+
+async def over_websocket(space: Space, path: str, protocol: str, count: int) -> tuple[str, list[bytes]]:
+    """The head of the answer, and the first ``count`` messages behind it."""
+    host = space.config.addresses.api
+    context = ssl.create_default_context(cafile=str(space.config.ca_file))
+    reader, writer = await asyncio.open_connection(host, API_PORT, ssl=context)
+    head = [f"GET {path} HTTP/1.1", f"Host: {host}", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+    head += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", f"Authorization: Bearer {space.config.tokens['admin']}"]
+    head += [f"Sec-WebSocket-Protocol: {protocol}"] if protocol else []
+    writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
+    try:
+        async with asyncio.timeout(SECONDS):
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+            receiver, messages = websocket.Receiver(client=True), []
+            while answer.startswith("HTTP/1.1 101") and len(messages) < count and not receiver.closed:
+                messages += receiver.receive(await reader.read(65536))
+            return answer, messages
+    finally:
+        writer.close()
+
+
+async def test_a_log_and_a_watch_come_over_websocket_too(space: Space) -> None:
+    await space.create(command=f"echo alive; {FOREVER}")
+    await space.ready()
+    log = f"{PODS.path(space.name, 'p', 'log')}?container=main"
+    _, messages = await over_websocket(space, log, "", 3)
+    assert (messages[0], b"".join(messages)) == (b"", b"alive\n")  # the first shows that the way is open
+    answer, messages = await over_websocket(space, log, "base64.binary.k8s.io", 2)
+    assert "Sec-WebSocket-Protocol: base64.binary.k8s.io\r\n" in answer
+    assert base64.b64decode(messages[1]) == b"alive\n"
+    answer, _ = await over_websocket(space, log, "nosuch", 1)
+    assert answer.startswith("HTTP/1.1 403 ")
+    answer, _ = await over_websocket(space, log.replace("main", "other"), "", 1)
+    assert answer.startswith("HTTP/1.1 400 ")
+    watching = asyncio.create_task(over_websocket(space, f"{CONFIG_MAPS.path(space.name)}?watch=1&resourceVersion=0", "", 3))
+    for number in range(2):
+        await space.client.create(CONFIG_MAPS, {"metadata": {"name": f"m{number}"}}, space.name)
+    _, messages = await watching
+    events = [json.loads(message) for message in messages]
+    assert [(event["type"], event["object"]["metadata"]["name"]) for event in events][1:] == [("ADDED", "m0"), ("ADDED", "m1")]

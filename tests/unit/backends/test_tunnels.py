@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from halab.aio import websocket
 from halab.backends import calls, forward
 from halab.backends.doors import Door
 from halab.backends.forward import Lost, Place, Refused, Sessions
 from halab.cluster.client.kubeconfig import Access
-from halab.cluster.node.server import spdy, websocket
+from halab.cluster.node.server import spdy
 from halab.course.requests import fetch
 from halab.traffic.meter import Meter
 

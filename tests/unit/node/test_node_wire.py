@@ -8,8 +8,9 @@ import zlib
 
 import pytest
 
+from halab.aio import websocket
 from halab.cluster.node.grpc_health import DATA, frame, request, serving_status
-from halab.cluster.node.server import spdy, websocket
+from halab.cluster.node.server import spdy
 from halab.cluster.node.server.remote import exit_status
 
 

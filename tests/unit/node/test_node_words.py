@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from halab.cluster.node import checks, hooks
-from halab.cluster.node.checks import Outcome, Target
+from halab.cluster.node.checks import Outcome, Target, http_call
 from halab.cluster.node.environment import build
 from halab.cluster.node.hosts import hostname_of, hostname_problem, hosts_file
 from halab.cluster.node.projection import Context, VolumeError, files_of
@@ -134,3 +134,8 @@ def test_a_variable_may_tell_another_containers_limit_of_what_a_path_needs_there
         assert str(told.value) == problem
     mount["subPathExpr"] = "$(CPUS)"
     assert volumes.mounts({"volumeMounts": [mount]}, found)[0].source == tmp_path / "2"
+
+
+def test_a_request_says_whether_it_is_a_probes_or_a_hooks() -> None:
+    assert http_call({"port": 80}, {}, "10.0.0.1").agent == "kube-probe/1.34"
+    assert http_call({"port": 80}, {}, "10.0.0.1", "lifecycle").agent == "kube-lifecycle/1.34"

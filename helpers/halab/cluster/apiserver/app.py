@@ -12,6 +12,7 @@ from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.dispatch import handler_for
 from halab.cluster.apiserver.documents import Documents
 from halab.cluster.apiserver.request import TEXT, PlainError, Request
+from halab.cluster.apiserver.websockets import frames_of
 from halab.cluster.kube import status, validation
 from halab.cluster.store.store import Contended
 
@@ -77,6 +78,9 @@ class Application:
         warning = validation.kind_warning(kind)
         if warning:
             request.warnings.append(warning)
+        if (frames := frames_of(request)) is not None:
+            request.send = frames.send
+            request.scope["extensions"]["halab.answer"] = frames
         await handler(context, request, kind)
 
 

@@ -23,6 +23,7 @@ from halab.cluster.apiserver.reads import LIST_OPTIONS, current, parse_version
 from halab.cluster.apiserver.render import Renderer, negotiate
 from halab.cluster.apiserver.request import Request
 from halab.cluster.apiserver.selection import Selection, selection_of
+from halab.cluster.apiserver.websockets import Frames
 from halab.cluster.kube import status
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.store.cache import Entry, Event
@@ -80,7 +81,7 @@ class Watch:
         self.kind = kind
         self.selection = selection
         self.renderer = renderer
-        self.answer: Exchange = request.scope["extensions"]["halab.answer"]
+        self.answer: Exchange | Frames = request.scope["extensions"]["halab.answer"]
         self.queue: deque[Event] | None = deque()  # None once live
         self.ended = False
         self.behind = False  # something waits for the client to read it

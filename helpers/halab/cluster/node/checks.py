@@ -18,7 +18,7 @@ from .runtime import Container, StartFailed
 
 Result = Literal["success", "failure", "warning", "unknown"]
 MAX_BODY = 10 * 1024  # of a failed answer shown in an event
-USER_AGENT = "kube-probe/1.34"
+USER_AGENT = "kube-%s/1.34"  # of what: a probe, a lifecycle hook
 BAD_STATUS = "HTTP probe failed with statuscode: "
 
 
@@ -89,13 +89,14 @@ class HttpCall:
     path: str
     scheme: str
     headers: tuple[tuple[str, str], ...]
+    agent: str
 
     @property
     def url(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}{self.path}"
 
 
-def http_call(action: Obj, container: Obj, address: str) -> HttpCall:
+def http_call(action: Obj, container: Obj, address: str, purpose: str = "probe") -> HttpCall:
     """Raises PortError."""
     path: str = action.get("path") or "/"
     return HttpCall(
@@ -104,6 +105,7 @@ def http_call(action: Obj, container: Obj, address: str) -> HttpCall:
         path=path if path.startswith("/") else "/" + path,
         scheme=action.get("scheme", "HTTP").lower(),
         headers=tuple((item["name"], item.get("value", "")) for item in action.get("httpHeaders") or ()),
+        agent=USER_AGENT % purpose,
     )
 
 
@@ -120,7 +122,7 @@ async def _exchange(target: Target, call: HttpCall) -> tuple[int, dict[str, str]
         if "host" not in given:
             lines.append(f"Host: {call.host}:{call.port}")
         if "user-agent" not in given:
-            lines.append(f"User-Agent: {USER_AGENT}")
+            lines.append(f"User-Agent: {call.agent}")
         if "accept" not in given:
             lines.append("Accept: */*")
         lines += [f"{name}: {value}" for name, value in call.headers]
@@ -174,7 +176,7 @@ def _redirected(call: HttpCall, location: str) -> HttpCall:
     url = urlsplit(urljoin(call.url, location))
     port = url.port or (443 if url.scheme == "https" else 80)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    return HttpCall(url.hostname or call.host, port, path, url.scheme, call.headers)
+    return HttpCall(url.hostname or call.host, port, path, url.scheme, call.headers, call.agent)
 
 
 async def run_command(container: Container, command: list[str], timeout: float | None) -> tuple[int | None, str]:

@@ -48,7 +48,7 @@ async def _command(command: list[str], handle: Container, where: str) -> None:
 async def _request(action: Obj, container: Obj, target: Target, where: str) -> None:
     """Any answer will do, whatever its status."""
     try:
-        outcome = await checks.http(target, checks.http_call(action, container, target.address), HTTP_SECONDS)
+        outcome = await checks.http(target, checks.http_call(action, container, target.address, "lifecycle"), HTTP_SECONDS)
     except PortError as error:
         outcome = checks.Outcome("failure", str(error))
     if outcome.result == "failure" and not outcome.output.startswith(checks.BAD_STATUS):

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from halab.aio import websocket
 from halab.aio.http import Upgraded
 from halab.cluster.node.checks import Target, dial_error
 from halab.cluster.node.runtime.base import Dial
 
-from . import spdy, websocket
+from . import spdy
 
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 PROTOCOL = "portforward.k8s.io"

@@ -11,10 +11,11 @@ import json
 from collections.abc import Callable
 from typing import Protocol
 
+from halab.aio import websocket
 from halab.aio.http import Upgraded
 from halab.cluster.kube.types import Obj
 
-from . import spdy, websocket
+from . import spdy
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = 0, 1, 2, 3, 4
 CLOSE_CHANNEL = 255  # v5: "the channel named in the next byte is finished"

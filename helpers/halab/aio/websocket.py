@@ -1,4 +1,4 @@
-"""WebSocket (RFC 6455), sans-I/O: just what exec, attach and port-forward need, the server's side and as much of a client's as a tunnel takes.
+"""WebSocket (RFC 6455), sans-I/O: just what exec, attach, port-forward, logs and watches need, the server's side and as much of a client's as a tunnel takes.
 
 No extensions, no fragments sent.
 """
