@@ -7,6 +7,7 @@ down what was seen if nothing failed: ``make prove LAB=07 TIMES=10`` (``docs/pro
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,13 @@ from halab.session import LabSession, open_lab
 from homes import at_home
 
 GONE_WITHIN = 10.0  # seconds from the cluster's end until no process is left
-EMPTY = ("clusters", "containers", "registries")  # in a home whose cluster is gone; images, caches and the learner's files stay
+SCRATCH = "scratch"
+EMPTY = (
+    SCRATCH,
+    "clusters",
+    "containers",
+    "registries",
+)  # in a home whose cluster is gone; images, caches and the learner's files stay
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,11 +67,13 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from halab.cluster.supervisor import manage
 
     home = tmp_path_factory.mktemp("labs")
-    with at_home(home):
+    with at_home(home), pytest.MonkeyPatch.context() as patch:
+        scratch_in(home, patch)
         manage.up()
         before = cluster_wide(backends.connect().kubeconfig())
     yield home
-    with at_home(home):
+    with at_home(home), pytest.MonkeyPatch.context() as patch:
+        scratch_in(home, patch)
         for lab in catalog.load_all():
             if (home / "work" / lab.slug).is_dir():
                 stage.leave(lab, open_lab(lab.slug, quiet=True).scene)
@@ -75,6 +84,13 @@ def lab_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert after == before, f"left on the cluster: {after - before}; missing: {before - after}"
     left = [str(entry) for folder in EMPTY if (home / folder).is_dir() for entry in (home / folder).iterdir()]
     assert not left, "files of what is gone are left"
+
+
+def scratch_in(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Scratch folders, of this process and of all that it starts, are where it is seen whether they stay."""
+    (home / SCRATCH).mkdir(exist_ok=True)
+    patch.setenv("TMPDIR", str(home / SCRATCH))
+    patch.setattr(tempfile, "tempdir", str(home / SCRATCH))
 
 
 def started_for(home: Path) -> list[str]:
@@ -94,6 +110,7 @@ def started_for(home: Path) -> list[str]:
 def play(lab_home: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[object]:
     """``play(slug)``: the lab in its pristine scene. How long the reset takes afterwards is noted."""
     monkeypatch.setenv("HALAB_HOME", str(lab_home))
+    scratch_in(lab_home, monkeypatch)
     opened: list[LabSession] = []
     note = request.node.user_properties.append
 
