@@ -1,6 +1,5 @@
 """Checks of lab 08: evictions, a drain and a lost node, with users sending requests all the while."""
 
-import json
 import time
 from collections import Counter
 
@@ -38,13 +37,13 @@ def budget_refuses_then_allows(scene: Scene) -> Result:
     if isinstance(pods, Failed):
         return pods
     first, second, *_ = (pod["metadata"]["name"] for pod in pods)
-    refused = _evict(scene, first)
+    refused = scene.api.evict(first)
     if refused:
         return Failed(
             f"{len(pods)} pods are ready, and not even one may be evicted: {refused}",
             "a budget that never allows anything blocks every maintenance; how many of three must always be there?",
         )
-    refused = _evict(scene, second)
+    refused = scene.api.evict(second)
     if not refused:
         scene.wait_for_ready("deployments", NAME, WANTED)
         budgets = ", ".join(b["metadata"]["name"] for b in scene.list("poddisruptionbudgets")) or "none"
@@ -56,7 +55,7 @@ def budget_refuses_then_allows(scene: Scene) -> Result:
     if len(ready) != WANTED:
         return Failed(f"{first} was evicted and not replaced within {REPLACED_WITHIN:.0f} s: {_trouble(scene)}", "")
     allowed = scene.api.wait("poddisruptionbudgets", _one_may_go, 5)  # its status follows the pods a moment later
-    late = _evict(scene, second)
+    late = scene.api.evict(second)
     scene.wait_for_ready("deployments", NAME, WANTED, REPLACED_WITHIN)
     if late or not _one_may_go(allowed):
         return Failed(f"{first} is replaced and three pods are ready, but {second} may still not be evicted: {late}", "")
@@ -150,14 +149,6 @@ def _rested(scene: Scene) -> list[Obj] | Failed:
     if len(ready) != WANTED:
         return not_ready(scene.pods(SELECTOR), WANTED)
     return sorted(ready, key=lambda pod: str(pod["metadata"]["name"]))
-
-
-def _evict(scene: Scene, pod: str) -> str:
-    """Ask for an eviction; empty when it was granted, else the words of the refusal."""
-    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": scene.namespace}}
-    path = f"/api/v1/namespaces/{scene.namespace}/pods/{pod}/eviction"
-    done = scene.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
-    return "" if done.returncode == 0 else done.stderr.strip().removeprefix("Error from server (TooManyRequests): ")
 
 
 def _kept_some(scene: Scene) -> bool:

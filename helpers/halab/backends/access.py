@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from halab.aio.portal import portal
-from halab.cluster.client.client import Client, PatchType
+from halab.cluster.client.client import Client, PatchType, error_of
 from halab.cluster.client.informer import Informer
 from halab.cluster.kube import kinds
 from halab.cluster.kube.kinds import Kind
@@ -126,12 +126,12 @@ class Api:
             raise
         return True
 
-    def evict(self, pod: str, *, namespace: str | None = None) -> bool:
-        """Ask for the pod's eviction; False where a disruption budget forbids it now."""
+    def evict(self, pod: str, *, namespace: str | None = None) -> str:
+        """Ask for the pod's eviction; why that is refused (a disruption budget forbids it now), empty where it was granted or the pod is gone."""
         place = namespace or self.namespace
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": place}}
-        status, _, _ = portal.run(self.client.request("POST", kinds.PODS.path(place, pod, "eviction"), body=body))
-        return status != 429
+        status, _, answer = portal.run(self.client.request("POST", kinds.PODS.path(place, pod, "eviction"), body=body))
+        return "" if status < 400 or status == 404 else str(error_of(status, answer))
 
     def log(self, pod: str, *, container: str | None = None, tail: int = 100, namespace: str | None = None) -> str:
         path = kinds.PODS.path(namespace or self.namespace, pod, "log")

@@ -69,4 +69,4 @@ def _stays(pod: Obj) -> bool:
 
 def _evict(place: Place, pod: Obj) -> bool:
     """False where a disruption budget forbids it now."""
-    return place.api.evict(pod["metadata"]["name"], namespace=pod["metadata"]["namespace"])
+    return not place.api.evict(pod["metadata"]["name"], namespace=pod["metadata"]["namespace"])
