@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from proof import Proof, cluster_wide
+from proof import SOLUTION, Proof, cluster_wide
 
 from halab import backends
 from halab.course import catalog, stage
@@ -34,7 +34,7 @@ EMPTY = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lab", action="append", default=[], metavar="NN", help="only this lab (may be given several times)")
     parser.addoption("--times", type=int, default=1, metavar="N", help="play every lab's solution so many times")
-    parser.addoption("--mistakes", type=int, default=1, metavar="N", help="play every mistake so many times")
+    parser.addoption("--mistakes", type=int, default=1, metavar="N", help="play every mistake, and reset, so many times")
     parser.addoption(
         "--record", type=Path, metavar="FOLDER", help="write what was seen there, a file a lab, if every test passed"
     )
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    times = metafunc.config.getoption("--mistakes" if "folder" in metafunc.fixturenames else "--times", 1)
+    times = metafunc.config.getoption("--times" if metafunc.function.__name__ == SOLUTION else "--mistakes", 1)
     if times > 1 and "play" in metafunc.fixturenames:
         metafunc.fixturenames.append("again")
         metafunc.parametrize("again", range(1, times + 1))
