@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -181,9 +182,12 @@ def _present(api: Api, kind: str) -> list[Any]:
 
 def reset(lab: Lab, scene: Scene) -> Path | None:
     """The initial scene again. The learner's files are moved aside, not lost; returns the folder they are now in."""
-    clear(scene)
-    _remove_made(lab, scene)
-    lay(lab, scene)
+    with ThreadPoolExecutor(1) as meanwhile:  # a cluster takes as long to end as a scene to be cleared
+        clusters = meanwhile.submit(_forget_clusters, lab)
+        clear(scene)
+        _remove_made(lab, scene)
+        lay(lab, scene)
+        clusters.result()
     saved = None
     folder = scene.files
     if _differs(lab.start, folder):
@@ -199,6 +203,7 @@ def leave(lab: Lab, scene: Scene) -> None:
     """Nothing of the lab is left on the cluster or beside it, but for the learner's files; the next time its scene is laid anew."""
     clear(scene)
     _remove_made(lab, scene)
+    _forget_clusters(lab)
     if scene.namespace == lab.namespace:
         scene.api.delete("namespaces", lab.namespace)
         scene.api.wait("namespaces", lambda found: all(one["metadata"]["name"] != lab.namespace for one in found), CLEAR_TIMEOUT)
@@ -208,7 +213,7 @@ def leave(lab: Lab, scene: Scene) -> None:
 
 
 def _remove_made(lab: Lab, scene: Scene) -> None:
-    """Components, containers, registries and images that the learner added to the cluster or made beside it, where they are there."""
+    """Components, containers, images and registries that the learner added to the cluster or made beside it, where they are there."""
     for component in lab.made_components:
         with suppress(UsageError, ClusterError):
             cast("Backend", scene.reach).controls().component(component, "stop")
@@ -218,11 +223,14 @@ def _remove_made(lab: Lab, scene: Scene) -> None:
     for image in lab.made_images:
         with suppress(ImageError):
             scene.images.remove(Template(image).safe_substitute(scene.environment), force=True)
-    for cluster in lab.made_clusters:
-        beside.forget(cluster)
     for registry in lab.made_registries:
         with suppress(ImageError):
             Registries(halab_home()).stop(registry, purge=True)
+
+
+def _forget_clusters(lab: Lab) -> None:
+    for cluster in lab.made_clusters:
+        beside.forget(cluster)
 
 
 def solve(lab: Lab, scene: Scene) -> None:
