@@ -46,8 +46,25 @@ STYLE = """
 .md-typeset .halab-still summary { padding: 0; margin: 0; min-height: 0; text-align: left; font-weight: normal; opacity: 0.75; background: none; }
 .md-typeset .halab-still summary::before, .md-typeset .halab-still summary::after { display: none; }
 .jupyter-wrapper .jp-InputPrompt, .jupyter-wrapper .jp-OutputPrompt { display: none !important; }
+.md-typeset a:not(.headerlink):not(.md-button) { text-decoration: underline; }
+/* The colours of numbers, operators and comments, with enough contrast to their grounds. */
+.jupyter-wrapper {
+  --jp-mirror-editor-number-color: #007000 !important;
+  --jp-mirror-editor-operator-color: #9400e8 !important;
+  --jp-mirror-editor-comment-color: #2b6a6a !important;
+}
+[data-md-color-scheme="slate"] .jupyter-wrapper {
+  --jp-mirror-editor-number-color: #66bb6a !important;
+  --jp-mirror-editor-operator-color: #d58aff !important;
+  --jp-mirror-editor-comment-color: #7fb8b8 !important;
+}
+.md-footer-meta .md-copyright { color: var(--md-footer-fg-color--light); }
 .jupyter-wrapper .jp-OutputArea-output pre { white-space: pre !important; overflow-x: auto; word-break: normal !important; }
 """
+TOGGLES = (
+    {"icon": "material/weather-night", "name": "Dark colours"},
+    {"icon": "material/weather-sunny", "name": "Light colours"},
+)
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build"
 
@@ -129,6 +146,7 @@ def draw(names: set[str], folder: Path) -> None:
         for name in sorted(names)
     ]
     (folder / "widgets.js").write_text("\n".join([*code, (ROOT / "tools" / "stills.js").read_text()]))
+    shutil.copy(ROOT / "tools" / "iframe-worker.js", folder)
     styles = dict.fromkeys(known[name]._css for name in sorted(names))
     (folder / "widgets.css").write_text("\n".join([*styles, STYLE]))
 
@@ -137,9 +155,9 @@ def plain(widget: Any) -> str:
     return str(widget._esm).replace("export default { render };", "")
 
 
-def main() -> int:
-    folder = OUT / "docs"
-    settings = {
+def settings_for(folder: Path, nav: list[dict[str, object]]) -> dict[str, Any]:
+    """What MkDocs is told. No page asks the network for anything."""
+    return {
         "site_name": "halab",
         "docs_dir": str(folder),
         "site_dir": str(OUT / "site"),
@@ -147,17 +165,28 @@ def main() -> int:
         "theme": {
             "name": "material",
             "font": False,  # the reader's own fonts: nothing is fetched
+            "features": ["navigation.footer", "navigation.top", "toc.integrate"],  # the lines of a terminal need the width
             "palette": [
-                {"media": "(prefers-color-scheme: light)", "scheme": "default"},
-                {"media": "(prefers-color-scheme: dark)", "scheme": "slate"},
+                {"media": "(prefers-color-scheme: light)", "scheme": "default", "toggle": TOGGLES[0]},
+                {"media": "(prefers-color-scheme: dark)", "scheme": "slate", "toggle": TOGGLES[1]},
             ],
         },
-        "plugins": ["search", {"mkdocs-jupyter": {"include": ["course/*.ipynb"], "execute": False, "include_requirejs": False}}],
+        "plugins": [
+            "search",
+            "offline",  # the search of a page that was opened from the disk
+            {"mkdocs-jupyter": {"include": ["course/*.ipynb"], "execute": False, "include_requirejs": False}},
+        ],
+        "extra": {"polyfills": ["stills/iframe-worker.js"]},
         "extra_javascript": ["stills/widgets.js"],
         "extra_css": ["stills/widgets.css"],
         "markdown_extensions": ["tables", "admonition"],
-        "nav": assemble(folder),
+        "nav": nav,
     }
+
+
+def main() -> int:
+    folder = OUT / "docs"
+    settings = settings_for(folder, assemble(folder))
     config = OUT / "mkdocs.yml"
     config.write_text(yaml.safe_dump(settings, sort_keys=False))
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}

@@ -60,9 +60,15 @@ def digest(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
+def as_on_a_screen(text: str) -> str:
+    """A carriage return goes back to the beginning of its line, and what comes then stands there instead: of a progress line the last state is left."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join(next((state for state in reversed(line.split("\r")) if state), "") for line in lines)
+
+
 def _part(output: NotebookNode, states: dict[str, Any]) -> dict[str, Any] | None:
     if output.output_type == "stream":
-        return {"text": COLOURS.sub("", output.text).replace("\r\n", "\n")[:LONGEST]}
+        return {"text": as_on_a_screen(COLOURS.sub("", output.text))[:LONGEST]}
     data = output.get("data", {})
     if VIEW in data:
         return states.get(data[VIEW]["model_id"])

@@ -12,4 +12,9 @@
     const model = { get: (name) => data[name], set(name, value) { data[name] = value; }, save_changes() {}, send() {}, on() {}, off() {} };
     widgets[still.widget]({ model, el: place });
   }
+  document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+  // What is wider than the page is scrolled, with the keyboard as well.
+  for (const text of document.querySelectorAll(".jp-OutputArea-output pre, .halab-still pre, .highlight pre, .highlight-ipynb")) {
+    if (text.scrollWidth > text.clientWidth) text.tabIndex = 0;
+  }
 })();

@@ -71,3 +71,14 @@ def test_a_widget_that_the_page_needs_is_drawn_by_a_classic_script(tmp_path: Pat
     script = (tmp_path / "widgets.js").read_text()
     assert "export default" not in script and "window.halabWidgets.Topology" in script
     assert ".halab-widget" in (tmp_path / "widgets.css").read_text()
+
+
+def test_a_progress_line_is_kept_as_it_stood_at_the_end() -> None:
+    assert recorded.as_on_a_screen("a\r\nfirst\rthen\rlast\r\nb\r") == "a\nlast\nb"
+
+
+def test_the_site_brings_all_that_its_search_needs(tmp_path: Path) -> None:
+    """Pages are opened from the disk, without a network: Material would otherwise load its worker's stand-in from elsewhere."""
+    docs.draw({"Topology"}, tmp_path)
+    assert docs.settings_for(tmp_path, [])["extra"]["polyfills"] == ["stills/iframe-worker.js"]
+    assert "IFrameWorker" in (tmp_path / "iframe-worker.js").read_text()
