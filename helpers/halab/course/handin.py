@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,8 @@ SCRIPT_TIMEOUT, APPLY_TIMEOUT, CELL_TIMEOUT, CHECK_TIMEOUT = 180, 30, 60, 180  #
 EXPECTS = re.compile(r"lab\.expect\([\"']([a-z0-9-]+)[\"']\)")
 SETTLE = 5.0  # seconds that a task may take at least: the check before it may have broken something on purpose
 SPARE = 60.0  # seconds that a check may take beyond its task's time-out
+LONGEST_FILE = 1 << 30  # bytes of any file that a script may write
+PRINTED = 4 << 20  # characters of a notebook's outputs that are kept: one that prints without end must not fill the memory
 TAIL = 8192  # bytes of what a program printed that are looked at
 SAID = 300  # characters of what a program said, at most
 
@@ -128,6 +131,7 @@ def _script(scene: Scene) -> Iterator[str]:
             stderr=trouble,
             start_new_session=True,
         )
+        resource.prlimit(script.pid, resource.RLIMIT_FSIZE, (LONGEST_FILE, LONGEST_FILE))  # of what it prints, too
         try:
             status = script.wait(SCRIPT_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -152,6 +156,16 @@ def _notebook(book: Path, scene: Scene) -> Iterator[str]:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    class Listener(NotebookClient):
+        printed = 0
+
+        def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+            if msg["msg_type"] in ("stream", "display_data", "execute_result"):
+                self.printed += sum(len(str(part)) for part in msg["content"].values())
+                if self.printed > PRINTED:
+                    return None
+            return super().process_message(msg, cell, cell_index)
+
     try:
         content = nbformat.reads(book.read_text(errors="replace"), as_version=4)
         nbformat.validate(content)
@@ -159,7 +173,7 @@ def _notebook(book: Path, scene: Scene) -> Iterator[str]:
         yield f"{book.name}: is no notebook: {_last(str(error))}"
         return
     content.cells = [cell for cell in content.cells if cell.cell_type == "code" and _is_meant(cell)]
-    client = NotebookClient(
+    client = Listener(
         content,
         timeout_func=lambda cell: CHECK_TIMEOUT if _is_graded(cell) else CELL_TIMEOUT,
         interrupt_on_timeout=True,

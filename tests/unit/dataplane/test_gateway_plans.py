@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from dataplane_objects import ingress, planned, route_table, rule, service, slice_of, world
 
 from halab.cluster.dataplane.backends import duration
+from halab.cluster.dataplane.controller import DataPlane
 from halab.cluster.dataplane.publish import gateway_status, route_status
 
 SERVICES = (service("v1", ip="127.7.128.21"), service("v2", ip="127.7.128.22"))
@@ -173,3 +176,17 @@ def test_statuses_tell_what_is_served_and_what_is_not() -> None:
         "Accepted": "True",
         "ResolvedRefs": "True",
     }
+
+
+def test_an_api_server_that_is_not_there_yet_is_asked_again() -> None:
+    answers = iter([ConnectionRefusedError("not yet"), (503, {}, b""), (200, {}, b"")])
+
+    async def request(*_: object) -> object:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    plane = cast("DataPlane", SimpleNamespace(client=SimpleNamespace(request=request)))
+    assert asyncio.run(DataPlane._has_gateways(plane))
+    assert next(answers, None) is None

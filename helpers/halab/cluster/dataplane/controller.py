@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 GATEWAY_KINDS = (gateway.GATEWAY_CLASSES, gateway.GATEWAYS, gateway.HTTP_ROUTES)
 ALWAYS = (SERVICES, ENDPOINT_SLICES, NODES, INGRESSES, INGRESS_CLASSES)
+FIRST_RETRY = 0.02  # seconds; at the start the API server is but a moment away
 LAST_CLUSTERS_AFTER = 0.5  # seconds: clusters that nothing leads to any more go after the listeners and routes that did
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds, while Envoy refuses a listener
 ACCESS_LOG_BYTES, ACCESS_LOG_CHECK = 8_000_000, 60.0
@@ -139,8 +140,18 @@ class DataPlane:
             await asyncio.gather(*(informer.stop() for informer in self._informers.values()), return_exceptions=True)
 
     async def _has_gateways(self) -> bool:
-        status, _, _ = await self.client.request("GET", f"/apis/{gateway.GROUP}/v1")
-        return status == 200
+        """Whether the API server knows the Gateway API; one that does not answer yet, or not properly, is asked again."""
+        delay = FIRST_RETRY
+        while True:
+            try:
+                status, _, _ = await self.client.request("GET", f"/apis/{gateway.GROUP}/v1")
+                if status < 500 and status != 429:
+                    return status == 200
+                log.info("asking for the Gateway API: status %s", status)
+            except (OSError, TimeoutError) as error:
+                log.info("asking for the Gateway API: %s", error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 1.0)
 
     async def _follow(self, started: Callable[[], Awaitable[None]]) -> None:
         await asyncio.gather(*(informer.synced() for informer in list(self._informers.values())))
