@@ -120,7 +120,8 @@ TABLE: tuple[Row, ...] = (
         "not checked against the schemas of what they match.", DOCS + "reference/using-api/cel/"),
     Row("API", "Admission webhooks", R, "What a mutating webhook changes in the options of exec, attach, portforward or proxy has no "
         "effect.", DOCS + "reference/access-authn-authz/extensible-admission-controllers/"),
-    Row("API", "Aggregated API servers", N, "APIServices of other servers are stored and not proxied to; metrics.k8s.io is built in.",
+    Row("API", "Aggregated API servers", R, "The end of a namespace and garbage collection do not look at the objects of other servers, and OpenAPI v2 does not "
+        "name their kinds. metrics.k8s.io is built in until an APIService says otherwise.",
         DOCS + "concepts/extend-kubernetes/api-extension/apiserver-aggregation/"),
     Row("API", "Protobuf", S, "Request bodies in protobuf are accepted, answers are always JSON.",
         DOCS + "reference/using-api/api-concepts/#protobuf-encoding"),

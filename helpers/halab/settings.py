@@ -212,6 +212,20 @@ class ClusterConfig:
         return self.directory / "pki" / "kubelet-client.key"
 
     @property
+    def proxy_authority(self) -> Path:
+        """The authority of ``proxy_certificate`` alone: whoever it signed may say in headers who a user is."""
+        return self.directory / "pki" / "front-proxy-ca.crt"
+
+    @property
+    def proxy_certificate(self) -> Path:
+        """What the API server proves itself with to aggregated API servers."""
+        return self.directory / "pki" / "front-proxy-client.crt"
+
+    @property
+    def proxy_key(self) -> Path:
+        return self.directory / "pki" / "front-proxy-client.key"
+
+    @property
     def service_account_key(self) -> Path:
         """PEM, EC P-256: signs and verifies service account tokens."""
         return self.directory / "pki" / "sa.key"

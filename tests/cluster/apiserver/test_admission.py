@@ -8,17 +8,12 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from cluster.certificates import certificate
 from halab.cluster.client.client import Client
 from halab.cluster.kube import kinds
 from halab.cluster.kube.kinds import Kind
@@ -50,26 +45,9 @@ class Hook:
         return response
 
 
-def _certificate(directory: Path) -> tuple[Path, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-    certificate = builder.sign(key, hashes.SHA256())
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    path = directory / "hook.pem"
-    path.write_bytes(
-        pem + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path, base64.b64encode(pem).decode()
-
-
 @pytest.fixture(scope="module")
 def hook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hook]:
-    path, bundle = _certificate(tmp_path_factory.mktemp("hook"))
+    path, bundle = certificate(tmp_path_factory.mktemp("hook"), "127.0.0.1")
     made = Hook("", bundle)
 
     class Handler(BaseHTTPRequestHandler):

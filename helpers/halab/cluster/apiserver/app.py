@@ -7,6 +7,7 @@ import sqlite3
 from functools import partial
 
 from halab.aio.http import Receive, Scope, Send
+from halab.cluster.apiserver.aggregation import Aggregator
 from halab.cluster.apiserver.audit import Audit
 from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.dispatch import handler_for
@@ -23,7 +24,12 @@ class Application:
     def __init__(self, context: Context, audit: Audit) -> None:
         self.context = context
         self.audit = audit
-        self.documents = Documents(context)
+        self.aggregator = Aggregator(context)
+        self.documents = Documents(context, self.aggregator)
+
+    def close(self) -> None:
+        self.aggregator.close()
+        self.audit.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
@@ -70,6 +76,10 @@ class Application:
         request.user = context.authenticator.authenticate(request)
         request.flow = context.flows.headers(request)
         context.authorizer.check(request)
+        remote = self.aggregator.find(*_group_version(request))
+        if remote is not None:
+            await self.aggregator.carry(request, remote)
+            return
         if not request.is_resource:
             await self.documents.answer(request)
             return
@@ -82,6 +92,16 @@ class Application:
             request.send = frames.send
             request.scope["extensions"]["halab.answer"] = frames
         await handler(context, request, kind)
+
+
+def _group_version(request: Request) -> tuple[str, str]:
+    """The group and version that a path lies in, ``/apis/GROUP/VERSION`` itself included."""
+    if request.is_resource:
+        return request.group, request.version
+    match request.path.strip("/").split("/"):
+        case ["apis", group, version]:
+            return group, version
+    return "", ""
 
 
 def _too_deep(error: Exception) -> bool:

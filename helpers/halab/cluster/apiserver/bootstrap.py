@@ -52,6 +52,7 @@ def bootstrap(store: Store, config: ClusterConfig) -> None:
             _reconcile(tx, kind, wanted)
         _kubernetes_service(tx, config)
         flows.ensure(tx, make)
+        _authentication(tx, config)
         for definition in gateway.definitions():
             _definition(tx, definition)
         for group, version in api_services.builtin():
@@ -106,6 +107,24 @@ def _definition(tx: Transaction, definition: Obj) -> None:
     if present["spec"] != made["spec"] and not present["metadata"].get("deletionTimestamp"):
         present["spec"] = made["spec"]
         tx.put(kind.storage, "", name, present)
+
+
+def _authentication(tx: Transaction, config: ClusterConfig) -> None:
+    """What aggregated API servers read to know whom to believe."""
+    data = {
+        "client-ca-file": config.ca_file.read_text(),
+        "requestheader-allowed-names": '["front-proxy-client"]',
+        "requestheader-client-ca-file": config.proxy_authority.read_text(),
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+    }
+    kind, meta = kinds.CONFIG_MAPS, {"name": "extension-apiserver-authentication", "namespace": "kube-system"}
+    entry = tx.get(kind.storage, meta["namespace"], meta["name"])
+    if entry is None:
+        tx.put(kind.storage, meta["namespace"], meta["name"], make(kind, {"metadata": meta, "data": data}))
+    elif entry.obj().get("data") != data:  # a restored cluster has another authority
+        tx.put(kind.storage, meta["namespace"], meta["name"], entry.obj() | {"data": data})
 
 
 def _kubernetes_service(tx: Transaction, config: ClusterConfig) -> None:

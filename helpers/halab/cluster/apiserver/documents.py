@@ -12,10 +12,12 @@ from typing import Any
 import orjson
 
 from halab.cluster.apiserver import health, render
+from halab.cluster.apiserver.aggregation import Aggregator
 from halab.cluster.apiserver.context import Context, UnknownPath
 from halab.cluster.apiserver.request import TEXT, Request
 from halab.cluster.apiserver.tokens import ISSUER
 from halab.cluster.kube import discovery, status
+from halab.cluster.kube.kinds import Kind
 from halab.settings import API_PORT, KUBERNETES_MINOR, KUBERNETES_VERSION
 
 _IMMUTABLE = [(b"cache-control", b"public, immutable, max-age=31536000")]  # a URL with a hash never means anything else
@@ -24,10 +26,17 @@ _IMMUTABLE = [(b"cache-control", b"public, immutable, max-age=31536000")]  # a U
 class Documents:
     """Answers the paths that are no resources. Documents are kept until the kinds change."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, aggregator: Aggregator) -> None:
         self.context = context
+        self.aggregator = aggregator
         self._kept: dict[Any, bytes] = {}
-        self._generation = -1
+        self._generation = (-1, -1)
+
+    def _kinds(self) -> list[Kind]:
+        """Everything that discovery names: what is served here, and what aggregated servers serve."""
+        others = self.aggregator.kinds()
+        taken = {(kind.group, kind.version) for kind in others}
+        return [kind for kind in self.context.registry.all() if (kind.group, kind.version) not in taken] + others
 
     async def answer(self, request: Request) -> None:
         """Raises UnknownPath."""
@@ -60,9 +69,10 @@ class Documents:
     # -- keeping
 
     def _json(self, key: Any, make: Callable[[], Any]) -> bytes:
-        if self._generation != self.context.registry.generation:
+        generation = (self.context.registry.generation, self.aggregator.generation)
+        if self._generation != generation:
             self._kept.clear()
-            self._generation = self.context.registry.generation
+            self._generation = generation
         body = self._kept.get(key)
         if body is None:
             made = make()
@@ -74,7 +84,7 @@ class Documents:
     # -- discovery
 
     async def _discovery(self, request: Request, path: str) -> None:
-        kinds = self.context.registry.all
+        kinds = self._kinds
         parts = path.strip("/").split("/")
         if len(parts) == 1:
             wanted = _aggregated(request)
@@ -105,7 +115,7 @@ class Documents:
             await request.answer(200, body, b"application/json", [(b"vary", b"Accept")] if len(parts) == 1 else ())
 
     def _paths(self) -> list[str]:
-        groups = {(kind.group, kind.version) for kind in self.context.registry.all()}
+        groups = {(kind.group, kind.version) for kind in self._kinds()}
         named = {f"/apis/{group}" for group, _ in groups if group} | {
             f"/apis/{group}/{version}" for group, version in groups if group
         }
@@ -134,19 +144,31 @@ class Documents:
             body, content_type = await asyncio.to_thread(openapi.v2, kinds, protobuf)
             await _tagged(request, body, content_type, await asyncio.to_thread(_tag, body))
         elif path == "/openapi/v3":
-            body = self._json("openapi", lambda: openapi.index(kinds))
+            body = self._json("openapi", lambda: self._index(openapi.index(kinds)))
             await _tagged(request, body, TEXT, _tag(body))
         elif path.startswith("/openapi/v3/"):
             await self._group_document(request, path.removeprefix("/openapi/v3/"))
         else:
             raise UnknownPath
 
+    def _index(self, own: dict[str, Any]) -> dict[str, Any]:
+        """The index of the OpenAPI documents, with those of aggregated servers."""
+        for remote in self.aggregator.remotes():
+            if remote.openapi:
+                path = f"apis/{remote.group}/{remote.version}"
+                own["paths"][path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={_tag(remote.openapi)}"}
+        return own
+
     async def _group_document(self, request: Request, group: str) -> None:
         """The document of one version of a group. A URL with the hash of another content leads to the one of today."""
         from halab.cluster.kube import openapi
 
         kinds = self.context.registry.all()
-        place = orjson.loads(self._json("openapi", lambda: openapi.index(kinds)))["paths"].get(group)
+        for remote in self.aggregator.remotes():
+            if remote.openapi and group == f"apis/{remote.group}/{remote.version}":
+                await _tagged(request, remote.openapi, b"application/json", _tag(remote.openapi))
+                return
+        place = orjson.loads(self._json("openapi", lambda: self._index(openapi.index(kinds))))["paths"].get(group)
         if place is None:
             raise UnknownPath
         url: str = place["serverRelativeURL"]

@@ -54,12 +54,14 @@ class Target:
     tls: ssl.SSLContext | None = None
     token: str = ""
     service: bool = False  # what is asked for is reached by its ``proxy`` subresource
+    name: str = ""  # whom the other side's certificate must be for, where that is not ``host``
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Raises a 500 that names the address if nobody answers, a 503 for a service."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await asyncio.open_connection(self.host, self.port, ssl=self.tls, limit=PIECE * 4)
+                name = (self.name or self.host) if self.tls else None
+                return await asyncio.open_connection(self.host, self.port, ssl=self.tls, server_hostname=name, limit=PIECE * 4)
         except ssl.SSLError as error:
             wrong = "tls: first record does not look like a TLS handshake"
             raise self.failure(wrong if error.reason == "WRONG_VERSION_NUMBER" else f"tls: {error.reason}") from None
@@ -246,13 +248,14 @@ async def _until_gone(request: Request, work: Any, answer: Answer) -> None:
         answer.close()
 
 
-async def tunnel(request: Request, target: Target, path: str) -> None:
-    """Join the client's connection with one to ``target`` for good. Raises a 400 for a request that asks for no upgrade."""
+async def tunnel(request: Request, target: Target, path: str, identity: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Join the client's connection with one to ``target`` for good; ``identity`` are headers that say who asks. Raises a 400 for a request
+    that asks for no upgrade."""
     take_over = request.scope["extensions"].get("halab.upgrade")
     if take_over is None:
         raise status.bad_request("Upgrade request required")
     reader, writer = await target.connect()
-    headers = [(name, value) for name, value in _without_secrets(request) if name not in HOP]
+    headers = [(name, value) for name, value in _without_secrets(request) if name not in HOP] + list(identity)
     writer.write(
         _head(target, request.method, path, [*headers, (b"content-length", b"0")] if request.method == "POST" else headers)
     )
@@ -267,7 +270,7 @@ def _without_secrets(request: Request) -> list[tuple[bytes, bytes]]:
     """The client's headers without what proves who it is."""
     kept = []
     for name, value in request.scope["headers"]:
-        if name.startswith(b"impersonate-"):
+        if name.startswith((b"impersonate-", b"x-remote-")):
             continue
         if name == b"sec-websocket-protocol":
             protocols = [

@@ -91,6 +91,6 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
         definitions.close()
         signer.close()
         context.flows.close()
-        audit.close()
+        app.close()
         peers.close()
         store.close()

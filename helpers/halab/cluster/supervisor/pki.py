@@ -23,10 +23,12 @@ BACKDATED = datetime.timedelta(hours=24)  # a machine's clock may step back afte
 
 def create(config: ClusterConfig) -> None:
     """Write ``pki/``: ``ca.crt``, ``ca.key``, ``server.crt``, ``server.key``, ``sa.key``, ``kubelet-client.crt``,
-    ``kubelet-client.key``. Files that exist are kept."""
+    ``kubelet-client.key``, ``front-proxy-ca.crt``, ``front-proxy-client.crt``, ``front-proxy-client.key``. Files that exist are kept."""
     folder = private_directory(config.directory / "pki")
     if not config.service_account_key.exists():
         write_private(config.service_account_key, _pem(_new_key()))
+    if not (config.proxy_authority.exists() and config.proxy_certificate.exists() and config.proxy_key.exists()):
+        _write_front_proxy(config)
     if config.ca_file.exists() and config.certificate.exists() and config.key.exists():
         if not (config.kubelet_certificate.exists() and config.kubelet_key.exists()):  # made by a version that had none
             authority = x509.load_pem_x509_certificate(config.ca_file.read_bytes())
@@ -56,6 +58,19 @@ def _write_kubelet_client(config: ClusterConfig, authority: x509.Certificate, au
     )
     write_private(config.kubelet_key, _pem(key))
     write_private(config.kubelet_certificate, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _write_front_proxy(config: ClusterConfig) -> None:
+    """A certificate of an authority of its own, whose key nobody keeps: nobody else can ever speak for users."""
+    authority_key, key = _new_key(), _new_key()
+    authority = _authority("front-proxy-ca", authority_key)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "front-proxy-client")])
+    certificate = _leaf(subject, key, authority, authority_key, [ExtendedKeyUsageOID.CLIENT_AUTH]).sign(
+        authority_key, hashes.SHA256()
+    )
+    write_private(config.proxy_authority, authority.public_bytes(serialization.Encoding.PEM))
+    write_private(config.proxy_key, _pem(key))
+    write_private(config.proxy_certificate, certificate.public_bytes(serialization.Encoding.PEM))
 
 
 def names(config: ClusterConfig) -> tuple[list[str], list[str]]:

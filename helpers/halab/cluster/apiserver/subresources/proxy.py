@@ -26,7 +26,7 @@ async def proxy(context: Context, request: Request, kind: Kind) -> None:
         case kinds.PODS:
             target = _pod(context, request.namespace, name, port)
         case kinds.SERVICES:
-            target = _service(context, request, name, port)
+            target = service_target(context, request.namespace, name, port, request.name)
         case _:
             target = node_target(context.store, context.config, name)
     if scheme == "https" and kind is not kinds.NODES:
@@ -44,7 +44,7 @@ async def proxy(context: Context, request: Request, kind: Kind) -> None:
     if len(parts) <= before and request.method in ("GET", "HEAD"):  # so that a page's relative links lead somewhere
         await request.answer(301, b"", b"", [(b"location", f"{prefix}/{query}".encode("latin-1"))])
         return
-    body = _body(request) if b"content-length" in request.headers or b"transfer-encoding" in request.headers else None
+    body = body_of(request) if b"content-length" in request.headers or b"transfer-encoding" in request.headers else None
     answer = await forward.stream(target, request.method, path + query, _headers(request, prefix + path), body)
     _rewrite(answer, prefix, frozenset({f"{target.host}:{target.port}", request.header(b"host")}))
     await forward.copy_answer(request, answer)
@@ -74,7 +74,8 @@ def _rewrite(answer: Answer, prefix: str, hosts: frozenset[str]) -> None:
         answer.pieces = rewritten_page(answer.pieces, prefix, hosts)
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The client's body as it comes."""
     more = True
     while more:
         message = await request.receive()
@@ -126,9 +127,8 @@ def _pod(context: Context, namespace: str, name: str, port: str) -> Target:
     return Target(address, context.config.port(number))
 
 
-def _service(context: Context, request: Request, name: str, port: str) -> Target:
-    """A ready endpoint of the service's port (by name, or by the service's own number). Raises a 503."""
-    namespace = request.namespace
+def service_target(context: Context, namespace: str, name: str, port: str, shown: str = "") -> Target:
+    """A ready endpoint of the service's port (by name, or by the service's own number). Raises a 404 or a 503."""
     entry = context.store.get(kinds.SERVICES.storage, namespace, name)
     if entry is None:
         raise status.not_found(kinds.SERVICES, name)
@@ -148,4 +148,4 @@ def _service(context: Context, request: Request, name: str, port: str) -> Target
             any_endpoint = True
             if number is not None and (endpoint.get("conditions") or {}).get("ready") is not False:
                 return Target(endpoint["addresses"][0], context.config.port(number))
-    raise status.service_unavailable(f'no endpoints available for service "{request.name if any_endpoint else name}"')
+    raise status.service_unavailable(f'no endpoints available for service "{shown or name if any_endpoint else name}"')
