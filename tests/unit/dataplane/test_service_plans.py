@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataplane_objects import LEAVING, bound, endpoints, node, planned, service, slice_of, world
 
+from halab.cluster.kube.types import Obj
+
 
 def test_low_ports_are_shifted_where_they_are_bound_and_where_they_are_dialled() -> None:
     plan = planned(world(service("web", {"port": 80}), slices=(slice_of("web", "127.7.1.2", "127.7.2.2"),)))
@@ -62,6 +64,29 @@ def test_internal_traffic_can_be_kept_on_the_client_s_node() -> None:
     ranges = [chain["filter_chain_match"]["source_prefix_ranges"][0]["address_prefix"] for chain in listener["filter_chains"]]
     assert ranges == ["127.7.1.0", "127.7.2.0"]
     assert endpoints(plan, "default/web:80@node-2") == [("127.7.2.2", 20080)]
+
+
+def test_clients_are_led_to_the_endpoints_that_are_hinted_to_their_node_or_zone() -> None:
+    def hinted(number: int, **hints: list[str]) -> Obj:
+        names = {kind: [{"name": name} for name in found] for kind, found in hints.items()}
+        return slice_of("web", f"127.7.{number}.2", nodeName=f"node-{number}", hints=names)
+
+    nodes = [node(1), node(2), node(3)]
+    for each, zone in zip(nodes, ("a", "a", "b"), strict=True):
+        each["metadata"]["labels"] = {"topology.kubernetes.io/zone": zone}
+    pieces = (hinted(1, forZones=["a"], forNodes=["node-1"]), hinted(2, forZones=["a"], forNodes=["node-2"]))
+    plan = planned(world(service("web", trafficDistribution="PreferSameNode"), slices=pieces, nodes=nodes))
+    assert endpoints(plan, "default/web:80~node-1") == [("127.7.1.2", 20080)]
+    listener = next(each for each in plan.listeners if each["name"] == "ip/default/web:80")
+    assert [chain["name"] for chain in listener["filter_chains"]] == ["default/web:80~node-1", "default/web:80~node-2"]
+    assert listener["default_filter_chain"]["name"] == "default/web:80"  # node-3 has none of its own, nor has its zone
+    pieces = (hinted(1, forZones=["a"]), hinted(3, forZones=["b"]))
+    plan = planned(world(service("web", trafficDistribution="PreferSameZone"), slices=pieces, nodes=nodes))
+    assert endpoints(plan, "default/web:80~node-2") == [("127.7.1.2", 20080)]
+    assert endpoints(plan, "default/web:80~node-3") == [("127.7.3.2", 20080)]
+    pieces = (hinted(1, forZones=["a"]), hinted(3))  # not every endpoint has a hint: there is no preference
+    plan = planned(world(service("web", trafficDistribution="PreferSameZone"), slices=pieces, nodes=nodes))
+    assert not [each for each in plan.clusters if "~" in each["name"]]
 
 
 def test_client_ip_affinity_hashes_the_source_address() -> None:

@@ -6,6 +6,7 @@ at which HTTP requests are told apart by host and path (``Rule``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,15 +55,24 @@ class Mutual:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an endpoint is, and whose traffic it should get: of which nodes, of which zones (the hints of its slice)."""
+
+    node: str = ""
+    for_nodes: tuple[str, ...] = ()
+    for_zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
-    """The endpoints of one port of a Service. ``node_of`` tells on which node an endpoint is, for traffic that must stay local."""
+    """The endpoints of one port of a Service, and the place of each, for traffic that must stay or should be near."""
 
     namespace: str
     service: str
     port: int
     protocol: str = "TCP"
     endpoints: tuple[Address, ...] = ()
-    nodes: tuple[str, ...] = ()  # of each endpoint
+    places: tuple[Place, ...] = ()  # of each endpoint
     sticky: bool = False  # sessionAffinity: ClientIP
     http2: bool = False  # appProtocol: kubernetes.io/h2c
     fault: Fault | None = None
@@ -75,13 +85,28 @@ class Backend:
 
     def on(self, node: str) -> Backend:
         """Only the endpoints on one node."""
-        kept = tuple(address for address, place in zip(self.endpoints, self.nodes, strict=True) if place == node)
-        return replace(self, endpoints=kept, nodes=(node,) * len(kept))
+        return self._where(lambda place: place.node == node)
+
+    def near(self, node: str, zone: str) -> Backend | None:
+        """Only the endpoints that are meant for clients on a node, or else in its zone. None: there is no preference that can be kept
+        (kube-proxy: topologyModeFromHints)."""
+        hinted = [place.for_nodes for place in self.places]
+        if all(hinted) and any(node in names for names in hinted):
+            return self._where(lambda place: node in place.for_nodes)
+        hinted = [place.for_zones for place in self.places]
+        if zone and all(hinted) and any(zone in names for names in hinted):
+            return self._where(lambda place: zone in place.for_zones)
+        return None
+
+    def _where(self, fits: Callable[[Place], bool]) -> Backend:
+        kept = [(address, place) for address, place in zip(self.endpoints, self.places, strict=True) if fits(place)]
+        return replace(self, endpoints=tuple(address for address, _ in kept), places=tuple(place for _, place in kept))
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Addresses whose connections go to ``backend``; ``local`` keeps those of each node's pods (source range) on that node."""
+    """Addresses whose connections go to ``cluster``; those from the source ranges in ``local`` go to clusters of their own, and where that
+    is a rule (``strict``) and not a preference, no others are taken."""
 
     name: str
     addresses: tuple[Address, ...]
@@ -90,6 +115,7 @@ class Listen:
     sticky: bool = False
     fault: Fault | None = None
     local: tuple[tuple[str, str], ...] = ()  # (source range, cluster)
+    strict: bool = True
     mutual: Mutual | None = None
 
 

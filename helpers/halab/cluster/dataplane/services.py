@@ -10,22 +10,24 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from halab.cluster.dataplane.model import Address, Backend, Cluster, Fault, Listen, Mutual, Traffic
+from halab.cluster.dataplane.model import Address, Backend, Cluster, Fault, Listen, Mutual, Place, Traffic
 from halab.cluster.kube.types import Obj
 from halab.settings import ClusterConfig
 
 FAULT, TRAFFIC, MUTUAL = "halab.dev/fault", "halab.dev/traffic", "halab.dev/mtls"
 SERVICE_NAME = "kubernetes.io/service-name"
+ZONE = "topology.kubernetes.io/zone"
 MutualOf = Callable[[str, str], Mutual | None]  # namespace and name of a Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What the data plane needs of a node: its address for NodePorts, and the range of its pods."""
+    """What the data plane needs of a node: its address for NodePorts, the range of its pods, and its zone."""
 
     name: str
     address: str
     pods: str
+    zone: str = ""
 
     @classmethod
     def of(cls, node: Obj) -> Node | None:
@@ -34,7 +36,8 @@ class Node:
         address = next((item["address"] for item in addresses if item.get("type") == "InternalIP"), "")
         spec, conditions = node.get("spec") or {}, (node.get("status") or {}).get("conditions") or ()
         lost = any(item.get("type") == "Ready" and item.get("status") == "Unknown" for item in conditions)
-        return None if lost or not address else cls(node["metadata"]["name"], address, spec.get("podCIDR") or "")
+        zone = (node["metadata"].get("labels") or {}).get(ZONE, "")
+        return None if lost or not address else cls(node["metadata"]["name"], address, spec.get("podCIDR") or "", zone)
 
 
 def dialled(config: ClusterConfig, address: str, port: int) -> Address:
@@ -56,8 +59,8 @@ def usable(endpoints: Sequence[Obj]) -> list[Obj]:
     ]
 
 
-def endpoints_of(config: ClusterConfig, slices: Iterable[Obj], port: Obj) -> dict[Address, str]:
-    """Address -> node of the endpoints behind one port of a Service, in a stable order."""
+def endpoints_of(config: ClusterConfig, slices: Iterable[Obj], port: Obj) -> dict[Address, Place]:
+    """The endpoints behind one port of a Service, in a stable order."""
     name, protocol = port.get("name") or "", port.get("protocol") or "TCP"
     candidates: list[tuple[Obj, int]] = []
     for piece in slices:
@@ -67,12 +70,19 @@ def endpoints_of(config: ClusterConfig, slices: Iterable[Obj], port: Obj) -> dic
             if (offered.get("name") or "") == name and (offered.get("protocol") or "TCP") == protocol and offered.get("port"):
                 candidates += [(endpoint, offered["port"]) for endpoint in piece.get("endpoints") or ()]
     chosen = {id(endpoint) for endpoint in usable([endpoint for endpoint, _ in candidates])}
-    found: dict[Address, str] = {}
+    found: dict[Address, Place] = {}
     for endpoint, number in candidates:
         if id(endpoint) in chosen:
             for address in endpoint.get("addresses") or ():
-                found[dialled(config, address, number)] = endpoint.get("nodeName") or ""
+                found[dialled(config, address, number)] = _place(endpoint)
     return dict(sorted(found.items()))
+
+
+def _place(endpoint: Obj) -> Place:
+    def names(hint: str) -> tuple[str, ...]:
+        return tuple(item["name"] for item in (endpoint.get("hints") or {}).get(hint) or ())
+
+    return Place(endpoint.get("nodeName") or "", names("forNodes"), names("forZones"))
 
 
 def fault_of(service: Obj) -> Fault | None:
@@ -186,7 +196,7 @@ def dns(config: ClusterConfig) -> Planned:
         return [], []
     listens, clusters = [], []
     for protocol in ("UDP", "TCP"):
-        found = Backend("kube-system", "kube-dns", 53, protocol, (server,), ("",))
+        found = Backend("kube-system", "kube-dns", 53, protocol, (server,), (Place(),))
         listens.append(Listen(f"ip/{found.cluster}", ((config.addresses.dns, 53),), found.cluster, protocol))
         clusters.append(_whole(found))
     return listens, clusters
@@ -215,13 +225,30 @@ def _cluster_ip(config: ClusterConfig, service: Obj, port: Obj, found: Backend, 
     if not addresses:
         return [], []
     listen = Listen(f"ip/{found.cluster}", addresses, found.cluster, found.protocol, found.sticky, found.fault)
-    if spec.get("internalTrafficPolicy") != "Local" or found.protocol != "TCP":
+    if found.protocol != "TCP":
         return [listen], [_whole(found)]
+    if spec.get("internalTrafficPolicy") != "Local":
+        return _preferred(listen, found, nodes)
     local = [(node, cluster) for node in nodes if node.pods and (cluster := _on(found, node.name))]
     if not local:
         return [], []
-    ranges = tuple((source, cluster.name) for node, cluster in local for source in (node.pods, f"{node.address}/32") if source)
-    return [replace(listen, local=ranges)], [cluster for _, cluster in local]
+    return [replace(listen, local=_ranges(local))], [cluster for _, cluster in local]
+
+
+def _ranges(local: Iterable[tuple[Node, Cluster]]) -> tuple[tuple[str, str], ...]:
+    """(source, cluster) of what comes from each node."""
+    return tuple((source, cluster.name) for node, cluster in local for source in (node.pods, f"{node.address}/32") if source)
+
+
+def _preferred(listen: Listen, found: Backend, nodes: Sequence[Node]) -> Planned:
+    """What comes from a node goes to the endpoints that are hinted to it (trafficDistribution), all else to any."""
+    whole = _whole(found)
+    local = [
+        (node, Cluster(f"{found.cluster}~{node.name}", near, by_hash=found.sticky))
+        for node in nodes
+        if node.pods and (near := found.near(node.name, node.zone))
+    ]
+    return [replace(listen, local=_ranges(local), strict=False)], [whole, *(cluster for _, cluster in local)]
 
 
 def _node_port(service: Obj, port: Obj, found: Backend, nodes: Sequence[Node]) -> Planned:

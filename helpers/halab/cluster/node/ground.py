@@ -14,12 +14,12 @@ from .hostports import HostPorts
 from .hosts import domain_name_of, hostname_of, hostname_problem, resolver
 from .node import private_localhost
 from .projection import VolumeError, references
+from .registration import HANDLERS
 from .runtime import PodSandbox
 
 if TYPE_CHECKING:
     from .worker import PodWorker
 
-HANDLERS = ("runc",)  # the default one of every real node; a RuntimeClass of any other waits for a node that has it
 VOLUME_RETRY = (0.5, 122.0)  # seconds until a volume is tried again: the first time, and at most (kubelet's)
 
 

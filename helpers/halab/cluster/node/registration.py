@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from halab.cluster.client import micro, rfc3339
-from halab.cluster.kube.kinds import LEASES, NODES
+from halab.cluster.kube.kinds import CSI_NODES, LEASES, NODES
 from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.settings import KUBELET_PORT, KUBERNETES_VERSION
@@ -26,6 +26,11 @@ RENEW_SECONDS = 10.0
 STATUS_SECONDS = 300.0
 LEASE_NAMESPACE = "kube-node-lease"
 MAX_PODS = 110
+HANDLERS = ("runc",)  # the default one of every real node; a RuntimeClass of any other waits for a node that has it
+MIGRATED_PLUGINS = ",".join(
+    f"kubernetes.io/{name}"
+    for name in ("aws-ebs", "azure-disk", "azure-file", "cinder", "gce-pd", "portworx-volume", "vsphere-volume")
+)
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 HEALTHY = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -114,6 +119,9 @@ def node_status(node: Node, before: Obj, images: list[Obj]) -> Obj:
             "osImage": _os_name(),
             "systemUUID": _identity(node.name, "system"),
         },
+        "runtimeHandlers": [
+            {"name": name, "features": {"recursiveReadOnlyMounts": False, "userNamespaces": False}} for name in ("", *HANDLERS)
+        ],
     }
 
 
@@ -153,11 +161,33 @@ async def register(node: Node) -> Obj:
                 made = await node.client.get(NODES, node.name)
                 wanted = {"metadata": {"labels": labels(node.name)}}
                 await node.client.patch(NODES, node.name, None, wanted)
+            await _announce_storage(node, made)
             return await write_status(node, made)
         except (ApiError, OSError, TimeoutError) as error:
             log.info("registration of %s: %s", node.name, error)
         await asyncio.sleep(delay)
         delay = min(delay * 2, 1.0)
+
+
+async def _announce_storage(node: Node, made: Obj) -> None:
+    """The node's CSINode, which names no driver: there is none here."""
+    body: Obj = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "CSINode",
+        "metadata": {
+            "name": node.name,
+            "annotations": {"storage.alpha.kubernetes.io/migrated-plugins": MIGRATED_PLUGINS},
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": made["metadata"]["uid"]}],
+        },
+        "spec": {"drivers": []},
+    }
+    try:
+        await node.client.create(CSI_NODES, body)
+    except ApiError as error:
+        if error.code != 409:
+            raise
+        owned = {"metadata": {"ownerReferences": body["metadata"]["ownerReferences"]}}  # it may be of a former node of this name
+        await node.client.patch(CSI_NODES, node.name, None, owned)
 
 
 async def write_status(node: Node, known: Obj) -> Obj:

@@ -63,7 +63,8 @@ def service(listen: Listen) -> Obj:
         }
         for cluster, sources in by_cluster.items()
     ]
-    return _listener(listen.name, listen.addresses, filter_chains=chains)
+    others: Obj = {} if listen.strict else {"default_filter_chain": {"name": listen.cluster, **_chain(listen, listen.cluster)}}
+    return _listener(listen.name, listen.addresses, filter_chains=chains, **others)
 
 
 def _chain(listen: Listen, cluster: str) -> Obj:
