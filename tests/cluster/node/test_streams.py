@@ -154,6 +154,32 @@ async def _get(port: int) -> bytes:
         writer.close()
 
 
+def _by_channels(kubeconfig: Path, namespace: str) -> tuple[bytes, str | None, str | None]:
+    """Asks the pod's port 8080 through the library that most Python programs use, and its port 9, where nothing listens."""
+    from kubernetes import client, config
+    from kubernetes.stream import portforward
+
+    api = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    forward = portforward(api.connect_get_namespaced_pod_portforward, "p", namespace, ports="8080,9")
+    socket = forward.socket(8080)
+    socket.setblocking(True)
+    socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    answer = b""
+    while piece := socket.recv(65_536):
+        answer += piece
+    return answer, forward.error(8080), forward.error(9)
+
+
+async def test_client_libraries_forward_ports_over_channels(space: Space) -> None:
+    await space.create(command="mkdir /www; echo inside > /www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /www")
+    await space.ready()
+    answer, error, refused = await asyncio.to_thread(_by_channels, space.config.kubeconfig, space.name)
+    assert answer.endswith(b"inside\n")
+    assert error is None
+    assert refused is not None
+    assert "connection refused" in refused
+
+
 async def test_following_a_log_shows_lines_as_they_come(space: Space) -> None:
     await space.create(command="echo a; sleep 0.6; echo b", restartPolicy="Never")
     await space.until(lambda pod: pod["status"].get("phase") == "Running")

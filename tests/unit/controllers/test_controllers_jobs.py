@@ -203,6 +203,13 @@ def test_a_missed_time_makes_one_job_named_after_it() -> None:
     assert todo.again_in == pytest.approx(40 * 60, abs=1)
 
 
+def test_a_schedule_that_never_comes_is_told_and_left_alone() -> None:
+    todo = cron_job.plan(hourly(schedule="59 23 31 2 *"), [], at("2024-01-01T10:20").timestamp())
+    assert (todo.create, todo.again_in) == (None, None)
+    said = "invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second"
+    assert todo.events == [("Warning", "InvalidSchedule", said)]
+
+
 def test_a_time_that_was_served_is_not_served_again() -> None:
     assert cron_job.plan(hourly(last="2024-01-01T10:00:00Z"), [], at("2024-01-01T10:20").timestamp()).create is None
 

@@ -80,6 +80,11 @@ def apply_patch(
             patched = merge_patch(live, body)
         case "application/strategic-merge-patch+json":
             patched = strategic_merge(live, body, node)
+            # Read into the type at hand, whatever the patch calls it; the other patches' outcome is decoded anew.
+            patched = {
+                **patched,
+                **{name: live[name] for name in ("apiVersion", "kind") if isinstance(patched.get(name), str | None)},
+            }
         case _:
             applied = _applied(kind, node, live, body, options, request.subresource)
             _check_applied(request, options)

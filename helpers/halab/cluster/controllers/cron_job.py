@@ -160,6 +160,10 @@ def plan(owner: Obj, jobs: Sequence[Obj], now: float) -> Plan:
     following = schedule.next(here)
     if following is not None:
         result.again_in = following.timestamp() - now + SLACK
+    else:  # the thirty-first of February: Go's library answers the zero time, twice
+        message = f"invalid schedule: {spec['schedule']} : time difference between two schedules is less than 1 second"
+        result.events.append(("Warning", "InvalidSchedule", message))
+        return result
     due, many = _most_recent(owner, schedule, here)
     if many:
         message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"

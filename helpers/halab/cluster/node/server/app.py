@@ -20,11 +20,12 @@ from halab.cluster.node import logs
 from halab.cluster.node.records import Record, specs_of
 from halab.cluster.node.status import pod_status
 
-from . import ailments
+from . import ailments, forward_channels
 from .about import about
 from .access import Access, Denied
 from .commands import attach, execute
-from .forward import Forwarder
+from .forward import TUNNEL, Forwarder, Ports
+from .forward_channels import ChannelForwarder
 from .remote import failure, open_session
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ class Server:
                 await self._route(scope, send, headers)
         except Refused as refused:
             take_over = scope["extensions"].get("halab.upgrade")
-            if take_over is not None and headers.get("upgrade", "").lower() == "websocket" and refused.status != 401:
-                # Behind a real API server the WebSocket is open by the time the kubelet refuses.
+            opened = scope["path"].startswith(("/exec/", "/attach/")) and headers.get("upgrade", "").lower() == "websocket"
+            if take_over is not None and opened and refused.status != 401:
+                # Behind a real API server, which speaks SPDY to the kubelet, the WebSocket is open by the time the kubelet refuses.
                 session = await open_session(await take_over(), headers, set())
                 await session.finish(upgrade_refused(refused.message))
                 return
@@ -140,7 +142,7 @@ class Server:
             case ["exec" | "attach" as verb, namespace, name, *rest] if rest:
                 await self._command(scope, headers, verb, self._worker(namespace, name), rest[-1], query)
             case ["portForward", namespace, name, *_]:
-                await self._forward(scope, headers, self._worker(namespace, name))
+                await self._forward(scope, headers, self._worker(namespace, name), query)
             case _:
                 raise Refused(404, "404 page not found\n")
 
@@ -217,7 +219,7 @@ class Server:
                 terminal=bool(spec.get("tty")),
             )
 
-    async def _forward(self, scope: Scope, headers: dict[str, str], worker: PodWorker) -> None:
+    async def _forward(self, scope: Scope, headers: dict[str, str], worker: PodWorker, query: Query) -> None:
         take_over = scope["extensions"].get("halab.upgrade")
         if take_over is None:
             raise Refused(400, "Upgrade request required")
@@ -226,7 +228,20 @@ class Server:
         address = worker.record.address
         node = self.agent.node
         dial = node.runtime.dialler(worker.ground.sandbox) if worker.ground.sandbox is not None else None
-        await Forwarder(await take_over(), headers, node.inside(address), node.target(address), dial).run()
+        ports = Ports(node.inside(address), node.target(address), dial)
+        offered = headers.get("sec-websocket-protocol", "")
+        if headers.get("upgrade", "").lower() != "websocket" or TUNNEL in offered:
+            await Forwarder(await take_over(), headers, ports).run()
+            return
+        protocol = forward_channels.protocol_of(offered)
+        if protocol is None:
+            raise Refused(403, "")
+        try:
+            wanted = forward_channels.ports_of(query.get("port", []))
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
+        connection = await take_over()
+        await ChannelForwarder(connection, headers.get("sec-websocket-key", ""), protocol, ports, wanted).run()
 
 
 def log_attempt(worker: PodWorker, record: Record, previous: bool) -> int:

@@ -1,6 +1,7 @@
 """Port-forward: connections to a pod's ports, as pairs of SPDY streams (one for data, one for errors).
 
 The SPDY bytes come plainly after an upgrade (kubectl before 1.31) or inside the binary messages of a WebSocket (SPDY/3.1+portforward.k8s.io).
+Client libraries speak the channels of ``forward_channels`` instead.
 """
 
 from __future__ import annotations
@@ -33,16 +34,45 @@ class _Pair:
     task: asyncio.Task[None] | None = None
 
 
-class Forwarder:
-    """Serves one client. ``addresses`` are tried in turn for each connection (the pod's localhost, then its address), then ``dial``: the runtime's
-    own way to a port of the pod's localhost, which raises OSError."""
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """How a pod's ports are reached: ``addresses`` in turn for each connection (the pod's localhost, then its address), then ``dial``, the
+    runtime's own way to a port of the pod's localhost, which raises OSError."""
 
-    def __init__(
-        self, connection: Upgraded, headers: dict[str, str], addresses: list[str], target: Target, dial: Dial | None = None
-    ) -> None:
-        self._dial = dial
+    addresses: list[str]
+    target: Target
+    dial: Dial | None = None
+
+    async def connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises OSError."""
+        error: OSError | None = None
+        for address in self.addresses:
+            try:
+                return await asyncio.open_connection(address, self.target.real_port(port))
+            except OSError as caught:
+                error = caught
+        if self.dial is not None:
+            return await self.dial(port)
+        assert error is not None
+        raise error
+
+
+def failure(error: OSError, port: int) -> bytes:
+    """What the client reads on its error stream when the port cannot be reached."""
+    reason = dial_error(error, "localhost", port).replace("dial tcp localhost", "dial tcp4 127.0.0.1")
+    text = (
+        f"error forwarding port {port} to pod, uid : failed to execute portforward in network namespace: "
+        f"failed to connect to localhost:{port} inside namespace: {reason}"
+    )
+    return text.encode()
+
+
+class Forwarder:
+    """Serves one client."""
+
+    def __init__(self, connection: Upgraded, headers: dict[str, str], ports: Ports) -> None:
         self.reader, self.writer, self.head = connection.reader, connection.writer, connection.head
-        self.addresses, self.target = addresses, target
+        self.ports = ports
         self._spdy = spdy.Connection()
         self._pairs: dict[str, _Pair] = {}
         self._by_stream: dict[int, _Pair] = {}
@@ -123,30 +153,13 @@ class Forwarder:
         except (ConnectionError, RuntimeError):
             return
 
-    async def _connect(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        error: OSError | None = None
-        for address in self.addresses:
-            try:
-                return await asyncio.open_connection(address, self.target.real_port(port))
-            except OSError as caught:
-                error = caught
-        if self._dial is not None:
-            return await self._dial(port)
-        assert error is not None
-        raise error
-
     async def _connection(self, request: str, pair: _Pair) -> None:
         """One connection's life: pod to client here, client to pod in ``_incoming``."""
         try:
             try:
-                reader, pair.writer = await self._connect(pair.port)
+                reader, pair.writer = await self.ports.connect(pair.port)
             except OSError as error:
-                reason = dial_error(error, "localhost", pair.port).replace("dial tcp localhost", "dial tcp4 127.0.0.1")
-                text = (
-                    f"error forwarding port {pair.port} to pod, uid : failed to execute portforward in network namespace: "
-                    f"failed to connect to localhost:{pair.port} inside namespace: {reason}"
-                )
-                self._spdy.send(pair.error, text.encode(), fin=True)
+                self._spdy.send(pair.error, failure(error, pair.port), fin=True)
                 self._spdy.send(pair.data, b"", fin=True)
                 await self._flush()
                 return
