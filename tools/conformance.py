@@ -24,7 +24,12 @@ from halab.session import open_lab
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, TABLE = ROOT / "docs" / "conformance", ROOT / "docs" / "conformance.md"
-BACKENDS = ("embedded", "kind", "existing")
+BACKENDS = {
+    "embedded": "embedded",
+    "docker": "embedded, `--runtime docker`",
+    "kind": "kind",
+    "existing": "existing",
+}  # a file of results -> its column
 NOT_RUN = "not run here"
 
 Row = dict[str, Any]
@@ -64,9 +69,10 @@ def play(lab: catalog.Lab, cluster: str) -> Row:
 def run(cluster: str, only: list[str], note: str = "") -> int:
     """All labs (or ``only``) on ``cluster``; 0 if none failed. Results of labs that are not played are kept as they were."""
     summary = backends.connect(cluster).summary()
-    file = RESULTS / f"{summary.backend}.json"
+    column = column_of(cluster, summary.backend)
+    file = RESULTS / f"{column}.json"
     known: Row = json.loads(file.read_text()) if file.exists() else {"labs": {}}
-    known |= {"backend": summary.backend, "nodes": summary.nodes, "date": datetime.now(UTC).date().isoformat()}
+    known |= {"backend": column, "nodes": summary.nodes, "date": datetime.now(UTC).date().isoformat()}
     if note:
         known["note"] = note
     failed = 0
@@ -82,6 +88,15 @@ def run(cluster: str, only: list[str], note: str = "") -> int:
     return 1 if failed else 0
 
 
+def column_of(cluster: str, backend: str) -> str:
+    """The embedded cluster's two runtimes are two columns."""
+    from halab.cluster.supervisor import manage
+    from halab.settings import DOCKER
+
+    config = manage.status(cluster).config if backend == "embedded" else None
+    return "docker" if config is not None and config.runtime == DOCKER else backend
+
+
 def table() -> str:
     """The Markdown of docs/conformance.md."""
     known = {name: _known(name) for name in BACKENDS}
@@ -90,7 +105,7 @@ def table() -> str:
         "",
         "Written by `tools/conformance.py` from runs of each lab's solution and checks; not by hand. What was not run says so.",
         "",
-        f"| lab | {' | '.join(BACKENDS)} |",
+        f"| lab | {' | '.join(BACKENDS.values())} |",
         f"| --- |{' --- |' * len(BACKENDS)}",
     ]
     for lab in catalog.load_all(ROOT):
@@ -102,7 +117,7 @@ def table() -> str:
         "",
         *(f"- {name}: {WORDS[name]}" for name in needed),
     ]
-    lines += [*(legend if needed else ()), "", "Runs:", "", *(f"- {name}: {_when(known[name])}" for name in BACKENDS), ""]
+    lines += [*(legend if needed else ()), "", "Runs:", "", *(f"- {title}: {_when(known[name])}" for name, title in BACKENDS.items()), ""]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ Every backend routes by the same code then: ``halab.cluster.dataplane`` on Envoy
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +21,23 @@ from halab.errors import ClusterError
 
 NAMESPACE, SERVICE, DEPLOYMENT = "halab-system", "halab-gateway", "halab-gateway"
 MANIFESTS = Path(__file__).with_name("manifests")
-ROLLOUT_SECONDS = 120
+ROLLOUT_SECONDS, METRICS_SECONDS = 120, 90
 Report = Callable[[str], None]
 Load = Callable[[Path], None]
 
 
-def manifests(published: str = "", http: int = 80, https: int = 443, replicas: int = 2) -> str:
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+
+
+def manifests(published: str = "", http: int = 80, https: int = 443, replicas: int = 2, *, on_control_plane: bool = False) -> str:
     """``published`` is the address that Ingresses will say they are found at; ``http`` and ``https`` are the ports that users dial there."""
+    taints = [{"key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]
     text = (MANIFESTS / "gateway.yaml").read_text()
     values = {"IMAGE": gateway_image.REFERENCE, "REPLICAS": replicas, "PUBLISHED": published, "HTTPS": https, "HTTP": http}
+    values |= {
+        "NODES": json.dumps({CONTROL_PLANE: ""} if on_control_plane else {}),
+        "TAINTS": json.dumps(taints if on_control_plane else []),
+    }
     for name, value in values.items():
         text = text.replace(f"${name}", str(value))
     return text
@@ -62,9 +71,25 @@ def remove(kubeconfig: Path) -> None:
 
 
 def install_metrics(kubeconfig: Path, report: Report) -> None:
-    """metrics-server, for ``kubectl top`` and the HPA. Its image is pulled by the nodes; it is not waited for."""
+    """metrics-server, for ``kubectl top`` and the HPA. Its image is pulled by the nodes: where that fails, ``report`` hears why, and it may still come."""
     report("deploying metrics-server")
     kubectl.apply(kubeconfig, (MANIFESTS / "metrics-server.yaml").read_text())
+    wait = ("rollout", "status", "deployment/metrics-server", "-n", "kube-system", f"--timeout={METRICS_SECONDS}s")
+    if kubectl.run(kubeconfig, *wait, seconds=METRICS_SECONDS + 10).returncode:
+        pods = Api(kubeconfig).list("pods", "k8s-app=metrics-server", namespace="kube-system")
+        why = "; ".join(sorted({text for pod in pods for text in waiting_reasons(pod)})) or "its pods are not ready"
+        report(f"metrics-server does not serve yet, so labs that need metrics wait for it ({why[:300]})")
+
+
+def waiting_reasons(pod: dict[str, Any]) -> list[str]:
+    """In the kubelet's and the scheduler's words."""
+    status = pod.get("status", {})
+    found = [c.get("state", {}).get("waiting") or {} for c in status.get("containerStatuses", ())]
+    words = [": ".join(filter(None, (one.get("reason"), one.get("message")))) for one in found if one]
+    unscheduled = [
+        c.get("message", "") for c in status.get("conditions", ()) if c["type"] == "PodScheduled" and c["status"] == "False"
+    ]
+    return [text for text in (*words, *unscheduled) if text]
 
 
 def serves(api: Api, group: str) -> bool:

@@ -176,7 +176,12 @@ class Kind(Remote):
         try:
             if self.choice.options.get("gateway", True):
                 gateway.install(
-                    self.kubeconfig(), self._load, report, published=kind_config.LOOPBACK, **self.choice.made["ports"]
+                    self.kubeconfig(),
+                    self._load,
+                    report,
+                    published=kind_config.LOOPBACK,
+                    on_control_plane=True,
+                    **self.choice.made["ports"],
                 )
             gateway.install_metrics(self.kubeconfig(), report)
         except HalabError as error:

@@ -17,7 +17,7 @@ from halab.sandbox.build import compiler
 
 SOURCES = sorted(Path(__file__).parent.glob("*.[ch]"))
 PROGRAM = "/pod"
-REPOSITORY = "halab-pod"
+REPOSITORY = "localhost/halab-pod"  # Podman takes names without a place for Docker Hub's
 
 
 def reference() -> str:
@@ -67,6 +67,8 @@ def ensure(client: Engine) -> str:
         changes = [f'ENTRYPOINT ["{PROGRAM}"]', 'CMD ["hold"]', "LABEL io.halab=pod"]
         try:
             client.import_image_from_data(archive(), repository=repository, tag=tag, changes=changes)
+            if not client.images(name):
+                client.tag(f"{repository}:latest", repository, tag)  # Podman's imports do not heed the tag
         except APIError as error:
             raise MachineError("the pods' image", f"is refused by the engine: {error.explanation or error}") from error
     return name

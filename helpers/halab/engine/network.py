@@ -55,7 +55,6 @@ def create(client: Engine, config: ClusterConfig) -> None:
         raise MachineError(
             f"network {addresses.subnet}", f"is refused by the engine: {reason(error)}", "docker network ls shows what is there"
         ) from error
-    _require_local(addresses)
     try:
         made = client.create_container(
             image,
@@ -78,6 +77,7 @@ def create(client: Engine, config: ClusterConfig) -> None:
         client.start(made["Id"])
     except APIError as error:
         raise MachineError("the cluster's gateway", f"does not start: {reason(error)}", INSTEAD.removeprefix("or ")) from error
+    _require_local(addresses)  # not before: Podman makes a network's bridge with its first container
     config.policies.mkdir(exist_ok=True)  # every pod's sandbox is shown it
     config.policies.chmod(0o755)
     config.no_firewall.unlink(missing_ok=True)

@@ -62,6 +62,25 @@ def test_the_gateway_s_manifests_are_filled_in() -> None:
         "HALAB_HTTP": "8081",
         "HALAB_HTTPS": "8444",
     }
+    assert deployment["spec"]["template"]["spec"]["nodeSelector"] == {}  # somebody's cluster: wherever it fits
+
+
+def test_on_kind_the_ways_in_and_the_metrics_are_where_no_worker_s_loss_takes_them_along() -> None:
+    documents = [*yaml.safe_load_all(gateway.manifests("127.0.0.1", on_control_plane=True))]
+    documents += yaml.safe_load_all((gateway.MANIFESTS / "metrics-server.yaml").read_text())
+    for deployment in (doc for doc in documents if doc["kind"] == "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {gateway.CONTROL_PLANE: ""}
+        assert pod["tolerations"] == [{"key": gateway.CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def test_why_metrics_do_not_come_is_told_in_the_cluster_s_words() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x"'}}
+    assert gateway.waiting_reasons({"status": {"containerStatuses": [{"state": waiting}]}}) == [
+        'ImagePullBackOff: Back-off pulling image "x"'
+    ]
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
+    assert gateway.waiting_reasons({"status": {"conditions": [condition]}}) == ["0/1 nodes are available"]
 
 
 NODE = {"status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.5"}, {"type": "ExternalIP", "address": "192.0.2.5"}]}}

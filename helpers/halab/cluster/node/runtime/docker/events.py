@@ -16,7 +16,7 @@ from halab.engine.client import Engine
 
 log = logging.getLogger(__name__)
 
-KINDS = ["die", "oom", "exec_die"]
+KINDS = ["die", "oom", "exec_die", "died"]  # Podman tells of "die" to those who ask for "died"
 Event = dict[str, Any]
 
 

@@ -51,7 +51,9 @@ class DockerRuntime:
     def __init__(self, client: Engine, config: ClusterConfig, node: str) -> None:
         self.client, self.config, self.node = client, config, node
         self.socket = config.engine
-        self.version = f"docker://{client.version().get('Version', 'unknown')}"
+        version = client.version()
+        self.podman = any(part.get("Name") == "Podman Engine" for part in version.get("Components") or ())
+        self.version = f"{'podman' if self.podman else 'docker'}://{version.get('Version', 'unknown')}"
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="engine")
         self._containers: dict[str, DockerContainer] = {}
         self._programs: dict[str, Program] = {}
@@ -223,6 +225,10 @@ class DockerRuntime:
         options = container_options(
             pod, spec, pod.holder.identity, self._labels("container"), files, target if spec.share_processes_of else ""
         )
+        if self.podman and not pod.host_network:
+            options["HostConfig"]["UTSMode"] = (
+                f"container:{pod.holder.identity}"  # for Docker the host name comes with the network
+            )
         identity = await self._create(options, container_name(pod, spec.name, self._attempt()))
         container = DockerContainer(self, spec, identity)
         try:
