@@ -202,7 +202,7 @@ def test_what_is_not_ready_gets_no_requests(shared: Containers) -> None:
             "get", "endpointslices", "-l", "kubernetes.io/service-name=shy", "-o", "jsonpath={..endpoints[*].conditions.ready}"
         )
 
-    shared.until(lambda: serving() == "false")
+    shared.until(lambda: serving() == "false" and shared.status("shy").get("started"))
     shared.kubectl("exec", "shy", "--", "touch", "/tmp/ready")
     shared.until(lambda: serving() == "true")
 
