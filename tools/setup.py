@@ -86,7 +86,8 @@ def find_uv() -> str:
     raise Impossible(
         "uv is not here and cannot be fetched:\n"
         + "\n".join(failures)
-        + "\nOne of these helps: sudo apt-get install python3-venv; or a uv on PATH; or conda env create -f environment.yml"
+        + "\nOne of these helps: sudo apt-get install python3-venv; or a uv on PATH; or conda env create -f environment.yml "
+        "and conda activate halab. Then the command again."
     )
 
 

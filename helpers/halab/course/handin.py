@@ -189,7 +189,9 @@ def _notebook(book: Path, scene: Scene) -> Iterator[str]:
     for cell in content.cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error" and not _is_graded(cell):
-                yield f"{book.name}: cell {cell.get('id', '?')}: {output.ename}: {_last(str(output.evalue))}"
+                said = _last(str(output.evalue)) if output.evalue else ""
+                late = f"was stopped: it did not end within {CELL_TIMEOUT} s" if output.ename == "KeyboardInterrupt" else ""
+                yield f"{book.name}: cell {cell.get('id', '?')}: " + (late or f"{output.ename}: {said}".removesuffix(": "))
 
 
 def _is_graded(cell: Any) -> bool:
