@@ -1,4 +1,4 @@
-"""Run the tests (``make test``): as many at once as the machine has cores, each cluster with a home of its own.
+"""Run the tests (``make test``): a few at once, each cluster with a home of its own.
 
 Arguments go to pytest as they are: ``python tools/run_tests.py tests/unit -k quantity``. In CI (``$CI``) tests that failed beside others are
 run again, alone: on two cores a dozen clusters can starve one another. Every run is printed, so a test that needs another one is seen.
@@ -18,8 +18,8 @@ TESTS_FAILED = 1  # pytest's exit status for failed tests; others are usage erro
 
 def main(arguments: list[str]) -> int:
     cores = len(os.sched_getaffinity(0))
-    # A cluster's test waits more than it computes, but two clusters that start at once on one core only slow each other down.
-    workers = [] if any(one.startswith(("-n", "-p", "--pdb")) for one in arguments) else ["-n", str(max(2, min(cores, 8)))]
+    # A cluster's test waits more than it computes: one worker more than cores keeps them busy, many more only starve one another's clusters.
+    workers = [] if any(one.startswith(("-n", "-p", "--pdb")) for one in arguments) else ["-n", str(min(cores + 1, 8))]
     status = pytest(*workers, "--dist", "worksteal", *arguments)
     for _ in range(RETRIES if os.environ.get("CI") else 0):
         if status != TESTS_FAILED:
