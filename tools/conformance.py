@@ -117,7 +117,14 @@ def table() -> str:
         "",
         *(f"- {name}: {WORDS[name]}" for name in needed),
     ]
-    lines += [*(legend if needed else ()), "", "Runs:", "", *(f"- {title}: {_when(known[name])}" for name, title in BACKENDS.items()), ""]
+    lines += [
+        *(legend if needed else ()),
+        "",
+        "Runs:",
+        "",
+        *(f"- {title}: {_when(known[name])}" for name, title in BACKENDS.items()),
+        "",
+    ]
     return "\n".join(lines)
 
 
