@@ -10,9 +10,9 @@ import asyncio
 import base64
 from dataclasses import dataclass, field
 
+from halab.aio import websocket
 from halab.aio.http import Upgraded
 
-from . import websocket
 from .forward import READ, Ports, failure
 
 PROTOCOLS = ("v4.channel.k8s.io", "v4.base64.channel.k8s.io")
