@@ -8,7 +8,17 @@ from typing import Any
 import orjson
 
 from halab.cluster.client.client import Client
-from halab.cluster.kube.kinds import CONFIG_MAPS, FLOW_SCHEMAS, PRIORITY_LEVELS, SELF_SUBJECT_ACCESS_REVIEWS, Kind
+from halab.cluster.kube.kinds import (
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
+    EVENTS_V1,
+    FLOW_SCHEMAS,
+    PRIORITY_LEVELS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    VALIDATING_ADMISSION_POLICIES,
+    Kind,
+)
 
 Obj = dict[str, Any]
 JSON = {"Content-Type": "application/json"}
@@ -73,3 +83,61 @@ async def test_owned_fields_in_an_unknown_notation_are_left_out(client: Client) 
     made = await client.create(CONFIG_MAPS, {"metadata": meta, "data": {"a": "b"}})
     assert [each["manager"] for each in made["metadata"]["managedFields"]] != ["m"]
     assert all("k:{bad" not in each["fieldsV1"] for each in made["metadata"]["managedFields"])
+
+
+async def test_stored_custom_resources_are_seen_by_the_schema_of_today(client: Client) -> None:
+    schema: Obj = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}}
+    names = {"plural": "olds", "singular": "old", "kind": "Old", "listKind": "OldList"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    spec = {"group": "read.io", "scope": "Namespaced", "names": names, "versions": [version]}
+    made = await client.create(CUSTOM_RESOURCE_DEFINITIONS, {"metadata": {"name": "olds.read.io"}, "spec": spec})
+    async with asyncio.timeout(10):
+        async for _, obj in client.watch(CUSTOM_RESOURCE_DEFINITIONS, None, field_selector="metadata.name=olds.read.io"):
+            if any(each["type"] == "Established" for each in obj["status"].get("conditions") or ()):
+                break
+    olds = Kind("read.io", "v1", "Old", "olds", "old", True, custom=True)
+    await client.create(olds, {"metadata": {"name": "x", "namespace": "default"}, "a": "1"})
+    assert made["spec"]["versions"][0]["schema"]["openAPIV3Schema"] == schema
+    change = [
+        {**version, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"b": {"type": "string", "default": "2"}}}}}
+    ]
+    await client.patch(CUSTOM_RESOURCE_DEFINITIONS, "olds.read.io", None, {"spec": {"versions": change}})
+    seen = await client.get(olds, "x", "default")
+    assert (seen.get("a"), seen["b"]) == (None, "2")
+    listed, _ = await client.list(olds, "default")
+    assert [each["b"] for each in listed] == ["2"]
+
+
+async def test_a_policy_says_that_it_was_checked(client: Client) -> None:
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "object.spec.replicas > 1"}]}
+    await client.create(VALIDATING_ADMISSION_POLICIES, {"metadata": {"name": "checked"}, "spec": spec})
+    async with asyncio.timeout(10):
+        async for _, obj in client.watch(VALIDATING_ADMISSION_POLICIES, None, field_selector="metadata.name=checked"):
+            if "typeChecking" in (obj.get("status") or {}):
+                assert obj["status"]["observedGeneration"] == obj["metadata"]["generation"]
+                break
+
+
+async def test_events_of_both_groups_are_selected_by_the_same_fields(client: Client) -> None:
+    regarding = {"namespace": "default", "kind": "Pod", "name": "told"}
+    event = {
+        "metadata": {"name": "e", "namespace": "default"},
+        "regarding": regarding,
+        "eventTime": "2020-01-01T00:00:00.000000Z",
+        "action": "Do",
+        "reason": "Test",
+        "reportingController": "mine",
+        "reportingInstance": "i",
+        "type": "Normal",
+    }
+    await client.create(EVENTS_V1, event)
+    for kind, selector in (
+        (EVENTS_V1, "reportingController=mine"),
+        (EVENTS_V1, "regarding.name=told"),
+        (EVENTS, "reportingComponent=mine"),
+        (EVENTS, "source=mine"),
+        (EVENTS, "involvedObject.name=told"),
+    ):
+        found, _ = await client.list(kind, "default", field_selector=selector)
+        assert [each["metadata"]["name"] for each in found] == ["e"], selector

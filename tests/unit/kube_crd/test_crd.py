@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from halab.cluster.kube import crd, gateway, schema, table
+from halab.cluster.kube import crd, exact, gateway, schema, table
 from halab.cluster.kube.apply import server_side_apply
 from halab.cluster.kube.crd_columns import find
 from halab.cluster.kube.kinds import Kind
+from halab.cluster.kube.parse import parse_json
 from halab.cluster.kube.types import Obj
 
 PORTS = {
@@ -155,3 +156,23 @@ def test_the_gateway_kinds_default_and_validate() -> None:
     rule["backendRefs"][0]["port"] = 0
     assert len(crd.validate(route, obj)) == 1
     crd.unregister(kinds)
+
+
+def test_repeated_keys_and_embedded_metadata_are_faults_of_custom_resources() -> None:
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}
+    open_ended = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"pod": embedded}}
+    root = {"type": "object", "properties": {"spec": open_ended, "other": {"type": "object"}}}
+    body = (
+        b'{"metadata":{"name":"a","odd":1},"spec":{"x":1,"x":2,"pod":{"kind":"Pod","metadata":{"name":"b","strange":1}}},'
+        b'"other":{"z":1,"y":1}}'
+    )
+    node, meta = crd.node_of(root), schema.definition_node(schema.OBJECT_META)
+    document = parse_json(body)
+    assert exact.examine_custom(document, node, meta) == [
+        'duplicate field "spec.x"',
+        'unknown field "metadata.odd"',
+        'unknown field "other.y"',
+        'unknown field "other.z"',
+        'unknown field "spec.pod.metadata.strange"',
+    ]
+    assert document.value["spec"]["pod"]["metadata"] == {"name": "b"}

@@ -1,7 +1,7 @@
 """Between the version that is stored and the version that is asked for, where a resource has two.
 
-Events are stored as core/v1 and shown as events.k8s.io/v1; autoscalers are stored as autoscaling/v2 and shown as v1. Everything else
-is stored as it is served.
+Events are stored as core/v1 and shown as events.k8s.io/v1; autoscalers are stored as autoscaling/v2 and shown as v1. Custom resources
+are shown by the schema of today, whatever it was when they were stored. Everything else is stored as it is served.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from halab.cluster.kube import crd
 from halab.cluster.kube.kinds import EVENTS_V1, HORIZONTAL_POD_AUTOSCALERS_V1, Kind
 
 Obj = dict[str, Any]
@@ -41,7 +42,7 @@ def shown(kind: Kind, obj: Obj) -> Obj:
         return {_TO_EVENTS_V1.get(key, key): value for key, value in obj.items()}
     if kind == HORIZONTAL_POD_AUTOSCALERS_V1:
         return _autoscaler_v1(obj)
-    return obj
+    return crd.read(kind, obj) if kind.custom else obj
 
 
 def stored(kind: Kind, obj: Obj) -> Obj:
@@ -54,7 +55,7 @@ def stored(kind: Kind, obj: Obj) -> Obj:
 
 
 def converts(kind: Kind) -> bool:
-    return kind in _CONVERTED
+    return crd.reads(kind) if kind.custom else kind in _CONVERTED
 
 
 def from_storage(kind: Kind) -> Callable[[bytes], bytes] | None:

@@ -14,6 +14,7 @@ from halab.cluster.apiserver.audit import Audit
 from halab.cluster.apiserver.bootstrap import bootstrap
 from halab.cluster.apiserver.context import Context, describe
 from halab.cluster.apiserver.definitions import Definitions
+from halab.cluster.apiserver.policy_status import PolicyStatus
 from halab.cluster.apiserver.registry import Registry
 from halab.cluster.apiserver.signer import Signer
 from halab.cluster.kube import kinds
@@ -58,6 +59,7 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     bootstrap(store, config)
     definitions = Definitions(store, registry)
     signer = Signer(store, config)
+    policies = PolicyStatus(store)
     context = Context(config, store, registry)
     audit = Audit(config.logs / "audit.log")
     app = Application(context, audit)
@@ -90,6 +92,7 @@ async def run(config: ClusterConfig, *, ready: Callable[[], None] = lambda: None
     finally:
         definitions.close()
         signer.close()
+        policies.close()
         context.flows.close()
         app.close()
         peers.close()

@@ -61,4 +61,4 @@ def selection_of(request: Request, kind: Kind) -> Selection:
     except SelectorError as error:
         raise status.bad_request(str(error)) from None
     name = request.name or chosen.exact("metadata.name")
-    return Selection(kind, request.namespace, labels, chosen, name)
+    return Selection(kind, request.namespace, labels, fields.as_stored(kind, chosen), name)

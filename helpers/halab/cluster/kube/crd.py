@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from halab.cluster.kube import crd_values, schema, table
+from halab.cluster.kube import crd_values, exact, schema, table
 from halab.cluster.kube.cel import rules
 from halab.cluster.kube.crd_columns import layout
 from halab.cluster.kube.kinds import SCALE, STATUS, Kind, Subresource
@@ -31,6 +31,7 @@ class Version:
     scale: Obj = field(default_factory=dict)
     selectable: frozenset[str] = field(default_factory=frozenset)
     rules: rules.Tree | None = None
+    reads: bool = False  # whether what is stored may differ from what is to be seen
 
 
 _versions: dict[tuple[str, str, str], Version] = {}
@@ -74,7 +75,8 @@ def register(definition: Obj) -> list[Kind]:
         node = _root(raw)
         selectable = frozenset(item["jsonPath"].lstrip(".") for item in given.get("selectableFields") or ())
         scale = dict((given.get("subresources") or {}).get("scale") or {})
-        _versions[_key(kind)] = Version(kind, raw, node, scale, selectable, rules.tree_of(raw, root=True))
+        reads = _has_defaults(raw) or (definition["metadata"].get("generation") or 1) > 1
+        _versions[_key(kind)] = Version(kind, raw, node, scale, selectable, rules.tree_of(raw, root=True), reads)
         schema.register(kind, node)
         table.register(kind, layout(given.get("additionalPrinterColumns")))
     return kinds
@@ -114,6 +116,27 @@ def apply_defaults(kind: Kind, obj: Obj) -> None:
     """Fill in the schema's defaults, in place."""
     if version := version_of(kind):
         crd_values.apply_defaults(version.raw, obj)
+
+
+def reads(kind: Kind) -> bool:
+    """Whether stored objects of the kind go through ``read`` before anybody sees them."""
+    version = version_of(kind)
+    return version is not None and version.reads
+
+
+def read(kind: Kind, obj: Obj) -> Obj:
+    """A stored object by today's schema: without what that lacks, and with its defaults. ``obj`` is changed."""
+    if version := version_of(kind):
+        exact.prune(obj, version.node)
+        crd_values.apply_defaults(version.raw, obj)
+    return obj
+
+
+def _has_defaults(raw: Any) -> bool:
+    if not isinstance(raw, dict):
+        return False
+    children = [*(raw.get("properties") or {}).values(), raw.get("items"), raw.get("additionalProperties")]
+    return "default" in raw or any(_has_defaults(child) for child in children)
 
 
 def validate(kind: Kind, obj: Obj, old: Obj | None = None) -> list[FieldError]:

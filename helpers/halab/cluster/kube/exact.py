@@ -172,6 +172,23 @@ class _Examiner:
                 self.faults.append(f"unknown field {quote(_join(where, name))}")
                 del obj[name]
 
+    def embedded(self, node: Node, obj: Any, meta: Node, where: str, root: bool = False) -> None:
+        """The metadata of whole objects inside a custom resource."""
+        if isinstance(obj, list):
+            for index, item in enumerate(obj):
+                if node.items is not None:
+                    self.embedded(node.items, item, meta, f"{where}[{index}]")
+        elif isinstance(obj, dict):
+            inner = obj.get("metadata")
+            if node.embedded_resource and not root and isinstance(inner, dict):
+                before = self.first
+                self.struct(meta, inner, _join(where, "metadata"), "metadata")
+                self.first = before  # a wrong type is the schema's affair
+            for name, value in obj.items():
+                child = (node.properties or {}).get(name) or node.additional
+                if child is not None and name != "metadata":
+                    self.embedded(child, value, meta, _join(where, name))
+
 
 def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
@@ -267,11 +284,26 @@ def repeated(document: Document) -> list[str]:
 
 
 def examine_custom(document: Document, node: Node, meta: Node) -> list[str]:
-    """The same for a custom resource: ``node`` is its schema's, ``meta`` that of ObjectMeta. Types are left to schema validation."""
-    examiner = _Examiner(document)
-    examiner.prune(node, document.value, "", frozenset({"apiVersion", "kind", "metadata"}))
+    """The same for a custom resource: ``node`` is its schema's, ``meta`` that of ObjectMeta. Types are left to schema validation.
+
+    As in Kubernetes, repeated keys come first, then unknown fields: of the metadata, of the object, of the metadata of embedded objects.
+    """
+    twice = repeated(document)
+    plain = Document(document.value)  # from here on only what the schema lacks is a fault
+    examiner = _Examiner(plain)
     if isinstance(document.value.get("metadata"), dict):
         examiner.struct(meta, document.value["metadata"], "metadata", "metadata")
     if examiner.first is not None:
         raise WrongType(examiner.first)
-    return examiner.faults
+    pruner = _Examiner(plain)
+    pruner.prune(node, document.value, "", frozenset({"apiVersion", "kind", "metadata"}))
+    embedded = _Examiner(plain)
+    embedded.embedded(node, document.value, meta, "", root=True)
+    return [*twice, *examiner.faults, *sorted(pruner.faults), *embedded.faults]
+
+
+def prune(obj: Obj, node: Node) -> bool:
+    """Remove from a stored custom resource what its schema lacks now; whether there was anything."""
+    examiner = _Examiner(Document(obj))
+    examiner.prune(node, obj, "", frozenset({"apiVersion", "kind", "metadata"}))
+    return bool(examiner.faults)

@@ -8,6 +8,7 @@ refusal differ by kind, as there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from .selectors import FieldSelector, SelectorError
@@ -81,6 +82,20 @@ def check_fields(kind: HasKind, selector: FieldSelector, selectable: frozenset[s
                 raise SelectorError(f"field label not supported: {term.path}")
         else:
             raise SelectorError(f'"{term.path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+
+
+def as_stored(kind: HasKind, selector: FieldSelector) -> FieldSelector:
+    """The selector by the names that fields have in storage: events.k8s.io's events are kept as core ones."""
+    if kind.group != "events.k8s.io":
+        return selector
+    return FieldSelector(tuple(replace(term, path=_stored_path(term.path)) for term in selector.terms))
+
+
+def _stored_path(path: str) -> str:
+    if path == "reportingController":
+        return "reportingComponent"
+    head, dot, field = path.partition(".")
+    return f"involvedObject.{field}" if dot and head == "regarding" else path
 
 
 def field_value(kind: HasKind, obj: Mapping[str, Any], path: str) -> str:

@@ -131,9 +131,10 @@ def priority_level(obj: Obj) -> None:
     if "limited" in spec:
         spec["limited"].setdefault("nominalConcurrencyShares", 30)
         spec["limited"].setdefault("lendablePercent", 0)
-        queuing = (spec["limited"].get("limitResponse") or {}).get("queuing")
-        for name, value in (("handSize", 8), ("queues", 64), ("queueLengthLimit", 50)) if queuing is not None else ():
-            queuing[name] = queuing.get(name) or value
+        queuing: Obj | None = (spec["limited"].get("limitResponse") or {}).get("queuing")
+        if queuing is not None:
+            for name, value in (("handSize", 8), ("queues", 64), ("queueLengthLimit", 50)):
+                queuing[name] = queuing.get(name) or value
 
 
 def _device_requests(devices: Obj) -> None:
