@@ -19,6 +19,14 @@ from halab.cli.output import progress, say
 from halab.course.catalog import course_root
 from halab.errors import MachineError
 
+# JupyterLab, where Ctrl-C during its imports is no traceback: its own handler comes later
+JUPYTERLAB = """
+import signal
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from jupyterlab.labapp import main
+main()
+"""
 FIRST_PORT = 8888
 PORTS = 50
 
@@ -48,7 +56,7 @@ def lab(name: str, port: int | None, ip: str, no_browser: bool) -> None:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
     }
     command = [
-        *(sys.executable, "-m", "jupyterlab", f"--ip={ip}", f"--port={chosen}", "--ServerApp.port_retries=0"),
+        *(sys.executable, "-c", JUPYTERLAB, f"--ip={ip}", f"--port={chosen}", "--ServerApp.port_retries=0"),
         *(f"--ServerApp.root_dir={root}", "--LabApp.default_url=/lab/tree/notebooks/00-start-here.ipynb"),
         # asks nobody on the Internet for news, updates or extensions
         *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from halab.cli import COMMANDS, _remedy, cli
+from halab.cli.lab import JUPYTERLAB
 
 
 def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -143,10 +144,15 @@ def test_a_locale_without_the_marks_gets_other_ones(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stderr == b""
 
 
-def test_ctrl_c_before_anything_is_begun_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+@pytest.mark.parametrize(
+    ("program", "imported"),
+    [("from halab.__main__ import main; main()", "click.py"), (JUPYTERLAB, "jupyterlab.py")],
+    ids=["halab", "halab lab"],
+)
+def test_ctrl_c_before_anything_is_begun_is_no_traceback(program: str, imported: str, tmp_path: Path) -> None:
+    (tmp_path / imported).write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     done = subprocess.run(
-        [sys.executable, "-c", "from halab.__main__ import main; main()"],
+        [sys.executable, "-c", program],
         env={"HALAB_HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         check=False,
