@@ -167,3 +167,15 @@ def test_a_container_that_ended_for_good_does_not_run_again() -> None:
 )  # fmt: skip
 def test_warnings(spec: Obj, warning: str) -> None:
     assert warning in warnings_for(k.PODS, made(k.PODS, spec={"containers": [CONTAINER], **spec}))
+
+
+def test_what_a_pod_asks_for_as_a_whole_is_enough_for_its_containers() -> None:
+    container = CONTAINER | {"resources": {"requests": {"cpu": "600m", "memory": "1Gi"}, "limits": {"cpu": "3"}}}
+    second = CONTAINER | {"name": "second", "resources": {"requests": {"cpu": "600m"}}}
+    whole = {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
+    assert faults(k.PODS, spec={"containers": [container, second], "resources": whole}) == [
+        'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 1200m',
+        'spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2',
+    ]
+    whole = {"requests": {"cpu": "1200m"}, "limits": {"cpu": "3"}}
+    assert faults(k.PODS, spec={"containers": [container, second], "resources": whole}) == []

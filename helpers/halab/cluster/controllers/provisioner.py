@@ -93,6 +93,9 @@ class ProvisionController(Controller):
         found = self.classes.get("", class_of(claim))
         if found is None or found["provisioner"] != PROVISIONER:
             return
+        if claim["spec"].get("volumeMode") == "Block":
+            self.emit(claim, "Warning", "ProvisioningFailed", f"{PROVISIONER} does not support block volume provisioning")
+            return
         node = (claim["metadata"].get("annotations") or {}).get(SELECTED_NODE)
         if not node:
             if found.get("volumeBindingMode") == "WaitForFirstConsumer" or not self.nodes.cache:

@@ -12,6 +12,7 @@ from typing import Any
 
 from halab.cluster.kube import kinds as k
 from halab.cluster.kube.defaulting.workloads import TEMPLATE_GENERATION
+from halab.cluster.kube.gates import drop_disabled
 from halab.cluster.kube.kinds import Kind
 from halab.cluster.kube.qos import quality_of_service
 from halab.cluster.kube.schema import node_for
@@ -35,6 +36,7 @@ def prepare_create(kind: Kind, obj: Obj) -> None:
         meta["generation"] = 1
         if kind.has_status:
             obj.pop("status", None)
+    drop_disabled(kind, obj)
     special = _CREATE.get(kind)
     if special is not None:
         special(obj)
@@ -62,6 +64,7 @@ def prepare_update(kind: Kind, new: Obj, old: Obj, subresource: str | None = Non
         return
     if kind.has_status and subresource != "approval":
         _keep(new, old, "status")
+    drop_disabled(kind, new, old)
     special = _UPDATE.get(kind)
     if special is not None:
         special(new, old, subresource)
