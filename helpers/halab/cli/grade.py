@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from halab.cli.course import require_cluster
+from halab.errors import CheckFailed
 
 
 @click.command()
@@ -45,7 +46,11 @@ def grade(folder: Path, out: Path, names: tuple[str, ...], cluster: str, manifes
         bar.update(task, completed=len(found), description="graded")
     if as_json:
         click.echo(json.dumps({"out": str(out), "rows": [row.document() for row in rows]}, indent=2))
-        return
-    for row in rows:
-        click.echo(f"{row.learner:<20} {row.lab:<28} {row.points:>3} of {row.of:<3} {row.problem[:80]}".rstrip())
-    click.echo(f"{len(rows)} rows in {out}")
+    else:
+        for row in rows:
+            points = row.points if row.graded else "-"
+            click.echo(f"{row.learner:<20} {row.lab:<28} {points:>3} of {row.of:<3} {row.problem[:80]}".rstrip())
+        click.echo(f"{len(rows)} rows in {out}")
+    if missed := [f"{row.learner}/{row.lab}" for row in rows if not row.graded]:
+        fact = f"{len(missed)} of {len(rows)} submissions could not be graded: {', '.join(missed)}"
+        raise CheckFailed(str(out), fact, "see their problem, and halab doctor; then run the command again")

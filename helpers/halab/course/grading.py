@@ -32,6 +32,8 @@ CLUSTER_MARK = "HALAB_CLUSTER_DIRECTORY"  # in that of every process of an embed
 HOME = "grading"  # below $HALAB_HOME: images are kept from run to run, clusters are not
 SPARE = 240.0  # seconds a submission may take beside its tasks' own time-outs: the cluster, the scene, the learner's script
 STOPPED_WITHIN = 30.0
+ATTEMPTS = 2  # at a submission whose cluster does not come up
+NOT_GRADED = "not graded, through no fault of the learner: "
 FIELDS = ("learner", "lab", "points", "of", "passed", "tasks", "seconds", "problem")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would calculate what begins with these
 
@@ -58,6 +60,7 @@ class Row:
     verdicts: tuple[Verdict, ...] = ()
     problem: str = ""
     seconds: float = 0.0
+    graded: bool = True  # False: the cluster or its scene did not come up, which says nothing of the learner
 
     @property
     def points(self) -> int:
@@ -65,7 +68,7 @@ class Row:
 
     def document(self) -> dict[str, Any]:
         tasks = [{"task": v.task, "passed": v.passed, "points": v.points, "reason": v.reason} for v in self.verdicts]
-        head = {"learner": self.learner, "lab": self.lab, "points": self.points, "of": self.of}
+        head = {"learner": self.learner, "lab": self.lab, "points": self.points if self.graded else None, "of": self.of}
         return head | {"tasks": tasks, "problem": self.problem, "seconds": self.seconds}
 
 
@@ -94,8 +97,11 @@ class Grader:
             missing = submission.problem or "there is no such lab"
             return Row(submission.learner, submission.lab, sum(points.values()), problem=missing)
         began = time.monotonic()
-        with self._place() as environment:
-            said, problem = self._play(lab, submission.folder, environment)
+        for _ in range(ATTEMPTS):
+            with self._place() as environment:
+                said, problem = self._play(lab, submission.folder, environment)
+            if graded := any("ready" in row for row in said):
+                break
         problems = [str(row["problem"]) for row in said if "problem" in row] + ([problem] if problem else [])
         seen = {row["task"]: row for row in said if "task" in row}
         verdicts = tuple(
@@ -108,7 +114,15 @@ class Grader:
             for task in lab.tasks
         )
         took = round(time.monotonic() - began, 1)
-        return Row(submission.learner, lab.slug, sum(points.values()), verdicts, "; ".join(problems), took)
+        return Row(
+            submission.learner,
+            lab.slug,
+            sum(points.values()),
+            verdicts,
+            ("" if graded else NOT_GRADED) + "; ".join(problems),
+            took,
+            graded,
+        )
 
     @contextmanager
     def _place(self) -> Iterator[dict[str, str]]:
@@ -214,7 +228,7 @@ def _cells(row: Row) -> dict[str, Any]:
     cells: dict[str, Any] = {
         "learner": row.learner,
         "lab": row.lab,
-        "points": row.points,
+        "points": row.points if row.graded else "",
         "of": row.of,
         "passed": sum(verdict.passed for verdict in row.verdicts),
         "tasks": len(row.verdicts),

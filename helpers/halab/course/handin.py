@@ -9,7 +9,7 @@ The lab's own scene, the learner's files over the lab's starting files, then the
 neither          every manifest of the folder is applied, each on its own: one that is refused does not keep the others out
 ===============  =======================================================================================
 
-Then every task's check. Prints one JSON object a line: ``{"problem": ...}``, ``{"task": ..., "passed": ..., "message": ...}``; what was printed before a
+Then every task's check. Prints one JSON object a line: ``{"ready": true}`` when the scene is laid and the learner's part begins, ``{"problem": ...}``, ``{"task": ..., "passed": ..., "message": ...}``; what was printed before a
 time limit counts.
 """
 
@@ -60,6 +60,7 @@ def main() -> None:
     stage.reset(lab, scene)
     progress = progress_of(halab_home(), backend.summary().name, lab.slug)
     progress.clear()
+    say({"ready": True})
     shutil.copytree(folder, scene.files, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
     try:
         for problem in play(lab, scene, scripts=what == "all"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -169,3 +170,17 @@ def test_what_a_submission_left_running_is_ended_and_a_cluster_is_not() -> None:
 def test_a_program_that_a_lab_needs_and_is_not_there_is_named() -> None:
     with pytest.raises(MachineError, match=r"kubectl: is not on PATH.*halab doctor"):
         program("kubectl", {"PATH": "/nonexistent"})
+
+
+def test_a_cluster_that_does_not_come_up_is_no_mark_and_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand_in(tmp_path, "ada/01-one/a.yaml", "bob/01-one/a.yaml")
+    found, _ = submission.find(tmp_path, LABS)
+    done = {"task": "do", "passed": True, "message": "passed: seen"}
+    plays = iter([[{"problem": "the disk is full"}], [{"ready": True}, done], [], [{"problem": "the disk is full"}]])
+    monkeypatch.setattr(Grader, "_play", lambda *_: (next(plays), ""))
+    monkeypatch.setattr(Grader, "_place", lambda _: nullcontext({}))
+    out = tmp_path / "marks.csv"
+    ada, bob = Grader(LABS).run(found, out, lambda *_: None)
+    assert (ada.graded, ada.points, ada.problem) == (True, 3, "")
+    assert not bob.graded and bob.document()["points"] is None and bob.problem.startswith("not graded, through no fault")
+    assert [row["points"] for row in csv.DictReader(out.open())] == ["3", ""]
