@@ -120,10 +120,14 @@ def test_fields_of_features_that_are_off_are_dropped_unless_they_are_stored_alre
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
     pods = {"spec": {"hostnameOverride": "h", "containers": [CONTAINER | {"lifecycle": {"stopSignal": "SIGUSR1"}}]}}
     template = {**TEMPLATE, "spec": {**TEMPLATE["spec"], **pods["spec"]}}
-    found = made(k.STATEFUL_SETS, spec={"selector": SELECTOR, "template": template, "serviceName": "s", "updateStrategy": rolling})
+    found = made(
+        k.STATEFUL_SETS, spec={"selector": SELECTOR, "template": template, "serviceName": "s", "updateStrategy": rolling}
+    )
     assert found["spec"]["updateStrategy"]["rollingUpdate"] == {"partition": 0}
     assert "hostnameOverride" not in found["spec"]["template"]["spec"]
     assert "lifecycle" not in found["spec"]["template"]["spec"]["containers"][0]
     found["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = 2  # of a time when it was on
-    new, _ = changed(k.STATEFUL_SETS, found, spec={"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}}})
+    new, _ = changed(
+        k.STATEFUL_SETS, found, spec={"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}}}
+    )
     assert new["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 3

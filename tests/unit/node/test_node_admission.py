@@ -124,7 +124,7 @@ def test_host_ports_are_taken_from_the_containers_but_not_on_the_hosts_network()
         {"containerPort": 1},
     ]
     of = pod({"name": "main", "ports": ports})
-    assert list(wanted(of)) == [("", 8080, 80)]
+    assert list(wanted(of)) == [("TCP", "", 8080, 80), ("UDP", "", 53, 53)]
     of["spec"]["hostNetwork"] = True
     assert list(wanted(of)) == []
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from halab.cluster.kube.kinds import RUNTIME_CLASSES
 from halab.cluster.kube.status import ApiError
+from halab.settings import PROCESS
 
 from . import clockfile
 from .hostports import HostPorts
@@ -60,7 +61,8 @@ class Ground:
             worker.wake_in(max(1.0, volumes.refresh_at - time.time()))
         if not worker.record.sandbox_ready:
             await node.runtime.open_pod(self.sandbox)
-            await self._host_ports.open(worker.pod, node.own_address, node.target(worker.record.address))
+            localhost = node.inside(node.address)[0] if node.config.runtime == PROCESS else "127.0.0.1"
+            await self._host_ports.open(worker.pod, node.own_address, localhost, node.target(worker.record.address))
             worker.record.sandbox_ready = True
             worker.publish()
         return True
