@@ -72,8 +72,8 @@ TABLE: tuple[Row, ...] = (
     Row("Pods", "seccomp, AppArmor, SELinux, sysctls", N, "Accepted and shown; no profile is loaded and no kernel parameter set.", DOCS + "tutorials/security/seccomp/"),
     Row("Pods", "Termination grace", S, "In the pods of a controller (a Deployment, StatefulSet, DaemonSet or Job) a lone process 1 that cannot hear its stop "
         "signal and has no socket is killed at once instead of after its grace period, with the same exit code 137.", DOCS + "concepts/workloads/pods/pod-lifecycle/#pod-termination"),
-    Row("Pods", "Dynamic resource allocation", N, "Device classes, claims, claim templates and slices are served and checked, as in a cluster without any "
-        "driver: nothing allocates a claim. Pod groups are not served.",
+    Row("Pods", "Dynamic resource allocation", N, "As in a cluster without any driver: classes, claims, templates and slices are checked, claims are made "
+        "from templates, and nothing allocates them, so pods that need one stay Pending. Slices and selectors are not looked at.",
         DOCS + "concepts/scheduling-eviction/dynamic-resource-allocation/"),
     # With --runtime docker
     Row("Docker runtime", "Pods as containers", R, "With `halab up --runtime docker` pods are containers of an engine: isolation, addresses, low ports, limits, "

@@ -23,6 +23,8 @@ class Look:
         self.pvs: dict[str, Obj] = parts.get("volumes", {})
         self.classes: dict[str, Obj] = parts.get("classes", {})
         self.namespaces: dict[str, dict[str, str]] = parts.get("namespaces", {})
+        self.resource_claims: dict[str, Obj] = parts.get("resource_claims", {})
+        self.device_classes: set[str] = parts.get("device_classes", set())
         self.selectors: list[Callable[[Mapping[str, str]], bool]] = parts.get("selectors", [])
 
     def claim(self, namespace: str, name: str) -> Obj | None:
@@ -36,6 +38,12 @@ class Look:
 
     def storage_class(self, name: str) -> Obj | None:
         return self.classes.get(name)
+
+    def resource_claim(self, namespace: str, name: str) -> Obj | None:
+        return self.resource_claims.get(name)
+
+    def has_device_class(self, name: str) -> bool:
+        return name in self.device_classes
 
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         return self.namespaces.get(name, {})

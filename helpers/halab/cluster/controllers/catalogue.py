@@ -20,6 +20,7 @@ from halab.cluster.controllers.pod_gc import PodCollector
 from halab.cluster.controllers.provisioner import ProvisionController
 from halab.cluster.controllers.quota import ResourceQuotaController
 from halab.cluster.controllers.replica_set import ReplicaSetController, ReplicationControllerController
+from halab.cluster.controllers.resource_claims import ResourceClaimController
 from halab.cluster.controllers.stateful_set import StatefulSetController
 from halab.cluster.controllers.taint_eviction import TaintEvictionController
 from halab.cluster.controllers.ttl import TtlController
@@ -48,6 +49,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     VolumeController,
     VolumeProtectionController,
     EphemeralVolumeController,
+    ResourceClaimController,
     ProvisionController,
     PodCollector,
     GarbageCollector,

@@ -303,6 +303,8 @@ _ROLES: dict[str, list[Obj]] = {
         _rule("", _VOLUMES, _READ),
         _rule("storage.k8s.io", ("csinodes", "csidrivers", "csistoragecapacities", "storageclasses", "volumeattachments"), _READ),
         _rule("scheduling.k8s.io", ("priorityclasses",), _READ),
+        _rule("resource.k8s.io", ("deviceclasses", "resourceclaims", "resourceslices"), _READ),
+        _rule("resource.k8s.io", ("resourceclaims/status",), ("get", "patch", "update")),
         _TOKENS,
         _REVIEWS,
     ],

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from halab.cluster.client import Informer
 from halab.cluster.kube.kinds import (
+    DEVICE_CLASSES,
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
+    RESOURCE_CLAIMS,
     SERVICES,
     STATEFUL_SETS,
     STORAGE_CLASSES,
@@ -25,6 +27,7 @@ from halab.cluster.kube.types import Obj
 from halab.cluster.scheduler.model import NodeInfo, PodInfo, Snapshot
 from halab.cluster.scheduler.terms import AffinityTerm
 
+CLAIM_KINDS = (RESOURCE_CLAIMS, DEVICE_CLASSES)
 VOLUME_KINDS = (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES)
 
 Matches = Callable[[Mapping[str, str]], bool]
@@ -132,6 +135,14 @@ class Cache:
         informer = self._informer(STORAGE_CLASSES)
         return informer.get("", name) if informer else None
 
+    def resource_claim(self, namespace: str, name: str) -> Obj | None:
+        informer = self._informer(RESOURCE_CLAIMS)
+        return informer.get(namespace, name) if informer else None
+
+    def has_device_class(self, name: str) -> bool:
+        informer = self._informer(DEVICE_CLASSES)
+        return informer is not None and informer.get("", name) is not None
+
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         informer = self._informer(NAMESPACES)
         namespace = informer.get("", name) if informer else None
@@ -161,6 +172,8 @@ class Cache:
 
     def needs(self, pod: PodInfo) -> tuple[Kind, ...]:
         kinds: list[Kind] = list(VOLUME_KINDS) if pod.claims else []
+        if pod.spec.get("resourceClaims"):
+            kinds += CLAIM_KINDS
         if any(_by_labels(term) for term in _all_terms(pod)):
             kinds.append(NAMESPACES)
         if any(ref.get("kind") == "ReplicationController" for ref in pod.pod["metadata"].get("ownerReferences") or ()):

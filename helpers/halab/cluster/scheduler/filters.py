@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from halab.cluster.scheduler.claims import Claims
 from halab.cluster.scheduler.interpod import InterPod
 from halab.cluster.scheduler.model import NodeInfo, PodInfo, Snapshot
 from halab.cluster.scheduler.spread import HardSpread
-from halab.cluster.scheduler.status import Refusal, Unfit
+from halab.cluster.scheduler.status import Refusal, Unfit, Waits
 from halab.cluster.scheduler.terms import NodeChoice, untolerated
 from halab.cluster.scheduler.volumes import Volumes
 
@@ -25,6 +26,7 @@ class Cycle:
         self.volumes = Volumes(pod, snapshot)
         self.spread = HardSpread(pod, snapshot, self.choice)
         self.interpod = InterPod(pod, snapshot)
+        self.claims = Claims(pod, snapshot)
 
     def check(self, node: NodeInfo) -> Refusal | None:
         """Why the pod cannot run on the node, or None."""
@@ -37,6 +39,7 @@ class Cycle:
             or self.volumes.check(node)
             or self.spread.check(node)
             or self.interpod.check(node)
+            or self.claims.refusal
         )
 
     def _unschedulable(self, node: NodeInfo) -> Refusal | None:
@@ -89,11 +92,15 @@ def feasible(pod: PodInfo, snapshot: Snapshot, nominated: dict[str, list[PodInfo
     if not snapshot.nodes:
         raise Unfit(0, {}, Refusal("", ("no nodes available to schedule pods",)))
     cycle = Cycle(pod, snapshot)
+    if cycle.claims.waits:
+        raise Waits
     if cycle.volumes.general is not None:
         raise Unfit(len(snapshot.nodes), {}, cycle.volumes.general)
     named = cycle.choice.names()
     if named is not None and not named:
         raise Unfit(len(snapshot.nodes), {}, Refusal("NodeAffinity", ("pod affinity terms conflict",), lasting=True))
+    if cycle.claims.general is not None:
+        raise Unfit(len(snapshot.nodes), {}, cycle.claims.general)
     found: list[NodeInfo] = []
     refusals: dict[str, Refusal] = {}
     for node in snapshot.nodes.values():

@@ -27,10 +27,11 @@ from halab.cluster.kube.status import ApiError
 from halab.cluster.kube.types import Obj
 from halab.cluster.scheduler import preemption, scores
 from halab.cluster.scheduler.binding import Writer
-from halab.cluster.scheduler.cache import VOLUME_KINDS, Cache
+from halab.cluster.scheduler.cache import CLAIM_KINDS, VOLUME_KINDS, Cache
+from halab.cluster.scheduler.claims import PLUGIN as CLAIMS
 from halab.cluster.scheduler.filters import feasible
 from halab.cluster.scheduler.model import PodInfo
-from halab.cluster.scheduler.status import Unfit
+from halab.cluster.scheduler.status import PREEMPTION_HELPLESS, Unfit, Waits
 from halab.cluster.scheduler.volumes import Choice
 from halab.cluster.scheduler.waiting import Queue
 from halab.cluster.scheduler.wakeups import Event, node_events
@@ -98,6 +99,8 @@ class Scheduler:
                 informer.add_handler(self._node_changed)
             elif kind in VOLUME_KINDS:
                 informer.add_handler(self._volume_changed)
+            elif kind in CLAIM_KINDS:
+                informer.add_handler(self._claim_changed)
             elif kind is NAMESPACES:
                 informer.add_handler(self._namespace_changed)
             informer.start()
@@ -133,6 +136,9 @@ class Scheduler:
             self._claims_changed.set()
             self._claims_changed = asyncio.Event()
         self._happened("volume")
+
+    def _claim_changed(self, old: Obj | None, new: Obj | None) -> None:
+        self._happened("claim")
 
     def _namespace_changed(self, old: Obj | None, new: Obj | None) -> None:
         if old is None or new is None or old["metadata"].get("labels") != new["metadata"].get("labels"):
@@ -186,6 +192,8 @@ class Scheduler:
         entry = self.queue.get(uid)
         if entry is not None and old is not None and _same_wishes(old, new):
             entry.pod.pod = new
+            if _told_claims(old) != _told_claims(new):
+                self._happened("claim")
         else:
             pod = PodInfo.of(new)
             self.queue.add(pod)
@@ -210,6 +218,8 @@ class Scheduler:
             pod = entry.pod
             try:
                 self._try(pod)
+            except Waits:
+                entry.refused_by = frozenset({CLAIMS})
             except Unfit as unfit:
                 entry.refused_by = unfit.plugins
                 self._unfit(pod, unfit)
@@ -290,6 +300,10 @@ class Scheduler:
         snapshot, nominated = self.cache.snapshot, self._nominations()
         if not snapshot.nodes:
             self._refused(pod, unfit.message(), None)
+        elif unfit.general is not None and unfit.general.plugin == CLAIMS:
+            nodes = unfit.nodes
+            helpless = f"0/{nodes} nodes are available: {nodes} {PREEMPTION_HELPLESS}."
+            self._refused(pod, unfit.message(f"{claims}preemption: {helpless}"), "")
         elif unfit.general is not None:
             # DynamicResources looks for what it would have noted had it been asked, and stops the attempt with this text.
             self._refused(pod, unfit.message("not found"), None)
@@ -342,6 +356,10 @@ class Scheduler:
             self.nominated.pop(other.uid, None)
             await self.writer.unnominate(other)
             self.queue.activate(other.uid)
+
+
+def _told_claims(pod: Obj) -> Any:
+    return (pod.get("status") or {}).get("resourceClaimStatuses")
 
 
 def _same_wishes(old: Obj, new: Obj) -> bool:

@@ -19,6 +19,10 @@ class Refusal:
     lasting: bool = False
 
 
+class Waits(Exception):
+    """The pod is not to be tried before something that it names is there; nobody is told."""
+
+
 class Unfit(Exception):
     """The pod fits no node: ``general`` is a reason that holds for all of them, ``refusals`` those of each node."""
 

@@ -21,6 +21,7 @@ Event = Literal[
     "pod-label",
     "pod-smaller",
     "volume",
+    "claim",
 ]
 
 _WAKES: dict[str, frozenset[Event]] = {
@@ -33,6 +34,7 @@ _WAKES: dict[str, frozenset[Event]] = {
     "VolumeRestrictions": frozenset({"node-add", "pod-delete", "volume"}),
     "VolumeBinding": frozenset({"node-add", "node-label", "volume"}),
     "VolumeZone": frozenset({"node-add", "node-label", "volume"}),
+    "DynamicResources": frozenset({"node-add", "claim"}),
     "PodTopologySpread": frozenset({"node-add", "node-delete", "node-label", "node-taint", "pod-add", "pod-delete", "pod-label"}),
     "InterPodAffinity": frozenset({"node-add", "node-label", "pod-add", "pod-delete", "pod-label"}),
 }

@@ -43,6 +43,8 @@ def pod_spec(errors: Errors, spec: Obj, path: str, pod_name: str = "", is_pod: b
     host_users = spec.get("hostUsers") is not False
     known = volumes(errors, spec["volumes"], pod_name, f"{path}.volumes") if "volumes" in spec else {}
     claims = frozenset(c["name"] for c in spec.get("resourceClaims") or () if c.get("name"))
+    if "resourceClaims" in spec:
+        _resource_claims(errors, spec["resourceClaims"], f"{path}.resourceClaims", pod_name)
     context = Context(known, claims, grace, spec.get("restartPolicy") or "", host_users)
     ordinary, init = spec.get("containers") or [], spec.get("initContainers") or []
     containers.ordinary(errors, ordinary, context, f"{path}.containers")
@@ -76,6 +78,32 @@ def pod_spec(errors: Errors, spec: Obj, path: str, pod_name: str = "", is_pod: b
             if spec.get(field):
                 errors.append(forbidden_field(f"{path}.{name}", "when `pod.Spec.HostUsers` is false"))
     _names_and_numbers(errors, spec, path)
+
+
+def _resource_claims(errors: Errors, claims: list[Obj], path: str, pod_name: str) -> None:
+    """Each names a claim that is there, or a template that one is made from."""
+    seen: set[str] = set()
+    for index, claim in enumerate(claims):
+        at, name = f"{path}[{index}]", claim.get("name") or ""
+        if not name:
+            errors.append(required(f"{at}.name"))
+        elif name in seen:
+            errors.append(duplicate(f"{at}.name", name))
+        elif faults := names.label(name):
+            add(errors, f"{at}.name", name, faults)
+        elif pod_name and "resourceClaimTemplateName" in claim:
+            made = f"{pod_name}-{name}"
+            add(errors, f"{at}.name", made, [f"final ResourceClaim name: {fault}" for fault in names.subdomain(made)])
+        seen.add(name)
+        sources = [field for field in ("resourceClaimName", "resourceClaimTemplateName") if field in claim]
+        if len(sources) > 1:
+            detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            errors.append(invalid_value(at, claim, detail))
+        elif not sources:
+            detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            errors.append(invalid_value(at, claim, detail))
+        for field in sources:
+            add(errors, f"{at}.{field}", claim[field], names.subdomain(claim[field] or ""))
 
 
 def _names_and_numbers(errors: Errors, spec: Obj, path: str) -> None:
