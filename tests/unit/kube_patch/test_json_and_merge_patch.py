@@ -71,3 +71,18 @@ def test_a_merge_patch_removes_with_null_merges_objects_and_replaces_lists() -> 
     assert patched == {"metadata": {"name": "c", "labels": {"x": "y"}, "finalizers": ["q"]}, "data": {"b": "2", "c": {}}}
     with pytest.raises(ApiError):
         merge_patch(OBJECT, [1])
+
+
+def test_copies_cannot_double_an_object_without_end() -> None:
+    copies = [{"op": "copy", "from": "/metadata", "path": f"/metadata/annotations/a{n}"} for n in range(60)]
+    live = {"metadata": {"annotations": {"note": "x" * 100}}}
+    assert len(json_patch(live, copies[:5])["metadata"]["annotations"]) == 6
+    with pytest.raises(ApiError) as refused:
+        json_patch(live, copies)
+    assert refused.value.code == 422
+
+
+def test_copies_that_nest_too_deeply_are_refused() -> None:
+    nested = [{"op": "copy", "from": "", "path": "/a" + "/a" * n} for n in range(60)]
+    with pytest.raises(ApiError):
+        json_patch({"a": {}}, nested)

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from halab.cluster.kube.status import ApiError, bad_request, too_large
 from halab.cluster.kube.types import Obj
 
 MAX_OPERATIONS = 10_000  # maxJSONPatchOperations of the API server
+MAX_COPIED = (
+    3 << 20
+)  # what all copies of a patch may add, in bytes; without an end, each could double the object (JSONPatchMaxCopyBytes)
 _OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
 
@@ -63,14 +68,27 @@ def json_patch(obj: Obj, operations: Any) -> Obj:
                     f"error decoding patch: json: cannot unmarshal {kind} into Go struct field jsonPatchOp.[{index}].{name} of type string"
                 )
     document: Any = obj
+    copied = 0
     try:
         for operation in operations:
+            if operation.get("op") == "copy":
+                copied += _size(_get(document, _from(operation)))
+                if copied > MAX_COPIED:
+                    raise _Impossible
             document = _apply(document, operation)
     except _Impossible:
         raise _refused() from None
     if not isinstance(document, dict):
         raise _refused()
     return document
+
+
+def _size(value: Any) -> int:
+    """Bytes of JSON; what is nested too deeply to be written is too large."""
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:
+        return MAX_COPIED + 1
 
 
 def _refused() -> ApiError:

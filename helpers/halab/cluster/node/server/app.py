@@ -187,7 +187,10 @@ class Server:
     ) -> None:
         record = worker.record.containers.get(container)
         if record is None or not record.running or record.run is None:
-            raise Refused(404, f'container not found ("{container}")')
+            pod = f"{worker.name}_{worker.namespace}"
+            raise Refused(
+                404, f'container not found ("{container}")' if verb == "exec" else f"container {container} not found in pod {pod}"
+            )
         take_over = scope["extensions"].get("halab.upgrade")
         if take_over is None:
             raise Refused(
