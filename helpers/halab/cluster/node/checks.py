@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from typing import Literal
 
+from halab.cluster.kube.gotext import quote
 from halab.cluster.kube.types import Obj
 
 from .runtime import Container, StartFailed
@@ -19,6 +21,7 @@ from .runtime import Container, StartFailed
 Result = Literal["success", "failure", "warning", "unknown"]
 MAX_BODY = 10 * 1024  # of a failed answer shown in an event
 USER_AGENT = "kube-%s/1.34"  # of what: a probe, a lifecycle hook
+PLAIN_HTTP = "http: server gave HTTP response to HTTPS client"
 BAD_STATUS = "HTTP probe failed with statuscode: "
 
 
@@ -62,8 +65,17 @@ def _quote(text: str) -> str:
 
 
 def dial_error(error: BaseException, host: str, port: int) -> str:
+    """In Go's words."""
     if isinstance(error, TimeoutError):
         return f"dial tcp {host}:{port}: i/o timeout"
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {host}: no such host"
+    if isinstance(error, ssl.SSLError):
+        return (
+            PLAIN_HTTP
+            if error.reason == "WRONG_VERSION_NUMBER"
+            else f"tls: {(error.reason or str(error)).lower().replace('_', ' ')}"
+        )
     code = error.errno if isinstance(error, OSError) else None
     text = os.strerror(code).lower() if code else str(error)
     if code == errno.ECONNRESET:
@@ -161,13 +173,22 @@ async def http(target: Target, call: HttpCall, timeout: float) -> Outcome:
                 return Outcome("failure", f'Get "{call.url}": stopped after 10 redirects')
     except TimeoutError:
         return Outcome("failure", f'Get "{call.url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
-    except (asyncio.IncompleteReadError, ValueError, IndexError):
+    except asyncio.IncompleteReadError as error:
+        broken = f"net/http: HTTP/1.x transport connection broken: malformed HTTP response {_first_line(error.partial)}"
+        return Outcome("failure", f'Get "{call.url}": {broken if error.partial else "EOF"}')
+    except (ValueError, IndexError):
         return Outcome("failure", f'Get "{call.url}": EOF')
     except OSError as error:
         return Outcome("failure", f'Get "{call.url}": {dial_error(error, call.host, call.port)}')
     if 200 <= code < 400:
         return Outcome("success", body)
     return Outcome("failure", f"{BAD_STATUS}{code}")
+
+
+def _first_line(data: bytes) -> str:
+    """As Go quotes it."""
+    line = data.partition(b"\n")[0]
+    return '"' + "".join(quote(chr(byte))[1:-1] if byte < 0x80 else f"\\x{byte:02x}" for byte in line) + '"'
 
 
 def _redirected(call: HttpCall, location: str) -> HttpCall:
