@@ -43,6 +43,7 @@ TESTS = (
     Program("chromium", "chromium", "test the widgets in a real browser"),
     Program("skopeo", "skopeo", "test that images are what other tools expect"),
     Program("dockerd", "docker.io iptables", "test that Docker loads our images"),
+    Program("podman", "podman", "test that pods run as its containers, too"),
 )
 COMPILERS = ("cc", "gcc", "clang", "zig")  # of C, for the sandbox's two small programs; else a wheel brings one
 KUBECTL_ELSEWHERE = (

@@ -89,7 +89,7 @@ def edge_keeps_serving(scene: Scene) -> Result:
         )
     pod = ready[0]
     name, uid, node, crashes = pod["metadata"]["name"], pod["metadata"]["uid"], pod["spec"]["nodeName"], restarts_of(pod)
-    kiosk = scene.reach.pod(scene.namespace, name, 80)
+    kiosk = scene.reach.pod_beside_the_api(scene.namespace, name, 80)
     with scene.fault("node-cut-off", node, duration=80, detect=DETECT):
         await_node(scene, node, False, 25)
         local = fetch(kiosk)

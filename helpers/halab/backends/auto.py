@@ -9,6 +9,7 @@ from halab.backends.findings import Finding
 from halab.errors import MachineError
 from halab.settings import DOCKER, PROCESS
 
+NOT_BETTER = "--backend embedded"  # the remedy of what this machine will never do
 ASK_SECONDS = 15  # for the engine to ask an image's registry
 
 
@@ -35,7 +36,7 @@ def choose(name: str) -> Chosen:
             "kind: Docker, kind and kubectl are here, so it is a real Kubernetes in containers (lighter: --backend embedded)",
         )
     first = failed[0]
-    better = f"; {first.remedy}" if first.remedy else ""
+    better = f"; {first.remedy}" if first.remedy and NOT_BETTER not in first.remedy else ""
     if not (obstacle := engine_obstacle()):
         why = "embedded with --runtime docker: an engine is here, so pods are real containers"
         return Chosen(choice.EMBEDDED, f"{why}; for a real Kubernetes (kind), {first.subject}: {first.fact}{better}", DOCKER)

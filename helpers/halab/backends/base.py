@@ -55,6 +55,9 @@ class Backend(Protocol):
 
     def pod(self, namespace: str, name: str, port: int) -> Address: ...
 
+    def pod_beside_the_api(self, namespace: str, name: str, port: int) -> Address:
+        """The same for users who are near the pod's node, and reach it when the API server does not. Raises ClusterError where there is no such way."""
+
     def node_port(self, node: str, port: int) -> Address: ...
 
     def ingress(self, *, tls: bool = False) -> Address: ...

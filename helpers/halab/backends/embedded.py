@@ -38,7 +38,7 @@ class Embedded:
 
     def features(self) -> frozenset[str]:
         config = self._config()
-        found = {features.OWN, features.REGISTRIES, features.POD_SECURITY, features.METRICS}
+        found = {features.OWN, features.REGISTRIES, features.POD_SECURITY, features.METRICS, features.SECOND}
         if "dataplane" in config.without:
             return frozenset(found)
         found |= {features.INGRESS, features.GATEWAY, features.MESH}
@@ -88,6 +88,9 @@ class Embedded:
                 f"pod {namespace}/{name}", "has no address yet", f"kubectl -n {namespace} describe pod {name} says why"
             )
         return address, self._config().port(port)
+
+    def pod_beside_the_api(self, namespace: str, name: str, port: int) -> Address:
+        return self.pod(namespace, name, port)
 
     def node_port(self, node: str, port: int) -> Address:
         for item in self._get("nodes", node, None).get("status", {}).get("addresses", []):

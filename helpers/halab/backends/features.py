@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-OWN, REGISTRIES, POD_SECURITY = "own-cluster", "registries", "pod-security"
+OWN, REGISTRIES, POD_SECURITY, SECOND = "own-cluster", "registries", "pod-security", "second-control-plane"
 INGRESS, GATEWAY, MESH, METRICS, POLICY = "ingress", "gateway", "mesh", "metrics", "networkpolicy"
 
 WORDS = {
     OWN: "a cluster of your own (its nodes or its control plane are stopped)",
     REGISTRIES: "nodes that pull from this machine's registries",
+    SECOND: "a second control plane that can be started beside the first (halab component start apiserver-2)",
     POD_SECURITY: "the right to change your namespace's labels (patch namespaces)",
     INGRESS: "an Ingress address",
     GATEWAY: "the Gateway API",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halab.backends import choice, gateway, kind_config, kind_registry, kind_run, preflight, provided
+from halab.backends import choice, gateway, kind_config, kind_registry, kind_relay, kind_run, preflight, provided
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address, Report, Summary
 from halab.backends.choice import Choice
@@ -282,6 +282,16 @@ class Kind(Remote):
         ports: dict[str, int] = self.choice.made.get("ports", {})
         port = ports.get("https" if tls else "http")
         return (kind_config.LOOPBACK, port) if port else self._gateway(tls)
+
+    def pod_beside_the_api(self, namespace: str, name: str, port: int) -> Address:
+        found = self._get("pods", name, namespace)
+        node = next((one for one in self._nodes() if one.name == found["spec"].get("nodeName")), None)
+        address = found.get("status", {}).get("podIP")
+        if node is None or not address:
+            raise ClusterError(
+                f"pod {namespace}/{name}", "has no address yet", f"kubectl -n {namespace} describe pod {name} says why"
+            )
+        return kind_relay.open_to(node, address, port)
 
     def controls(self) -> KindControls:
         return KindControls(self._nodes, self.folder)

@@ -14,6 +14,8 @@ from typing import Any
 from halab.backends.findings import Finding
 from halab.backends.kind_config import node_image, node_minor
 from halab.cluster.supervisor import layout
+from halab.engine.client import socket_path
+from halab.errors import MachineError
 
 CAP_SYS_RESOURCE = 24
 SECONDS = 20
@@ -48,7 +50,19 @@ def kind_findings() -> list[Finding]:
         errors = "; ".join(info.get("ServerErrors") or ())
     if status or errors:
         return [docker_missing(status, errors), *found]
+    if elsewhere := engine_elsewhere():
+        return [elsewhere, *found]
     return [*engine(info, _bounding()), *kernel(), *found]
+
+
+def engine_elsewhere() -> Finding | None:
+    """kind has the API server and the ways in listen at 127.0.0.1 of the engine's machine: another machine's are not here."""
+    try:
+        socket_path()
+    except MachineError as error:
+        fact = f"the engine is not on this machine ({error.fact.partition(' ')[0]}), so kind's ports would not be, either"
+        return Finding("docker", "fail", fact, "docker context use default, or: unset DOCKER_HOST")
+    return None
 
 
 def docker_missing(status: int, errors: str) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from halab.backends import ways
+from halab.backends import features, ways
 from halab.backends.access import Api, ApiError, Obj
 from halab.backends.base import Address
 from halab.backends.choice import folder_of
@@ -79,6 +79,9 @@ class Remote:
         if own and ways.inside(self.api().client.server):
             return str(own), port
         return self.doors().pod(found, port)
+
+    def pod_beside_the_api(self, namespace: str, name: str, port: int) -> Address:
+        raise ClusterError(f"cluster {self.name}", "is reached through its API server alone", features.ELSEWHERE)
 
     def node_port(self, node: str, port: int) -> Address:
         """The node's own address where this machine can dial it; else the Service with that NodePort, through the API server."""

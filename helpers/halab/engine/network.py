@@ -76,7 +76,10 @@ def create(client: Engine, config: ClusterConfig) -> None:
         )
         client.start(made["Id"])
     except APIError as error:
-        raise MachineError("the cluster's gateway", f"does not start: {reason(error)}", INSTEAD.removeprefix("or ")) from error
+        why = reason(error)
+        if "rlimit" in why:
+            why = f"this machine does not let the engine raise limits (CAP_SYS_RESOURCE is missing), as Podman does for every container: {why}"
+        raise MachineError("the cluster's gateway", f"does not start: {why}", INSTEAD.removeprefix("or ")) from error
     _require_local(addresses)  # not before: Podman makes a network's bridge with its first container
     config.policies.mkdir(exist_ok=True)  # every pod's sandbox is shown it
     config.policies.chmod(0o755)

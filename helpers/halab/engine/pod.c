@@ -7,6 +7,8 @@
  *   pod firewall           0 if this kernel can do that
  *   pod leash CMD [ARG...] run a program until it ends or standard input closes, whichever comes first
  *   pod dial PORT          join standard input and output to 127.0.0.1:PORT
+ *   pod relay ADDRESS PORT listen at a free port, say which, and go on in the background: each connection is joined to ADDRESS:PORT, and
+ *                          after ten minutes without one it ends
  *   pod kill SIGNAL PID... send a signal
  *   pod remove PATH...     remove trees
  *
@@ -234,6 +236,58 @@ static int dial(int port) {
     return fail("poll");
 }
 
+/* Both directions until both have ended. */
+static void join(int left, int right) {
+    struct pollfd ends[] = {{.fd = left, .events = POLLIN}, {.fd = right, .events = POLLIN}};
+    for (int open = 2; open;) {
+        if (poll(ends, 2, -1) < 0)
+            return;
+        for (int i = 0; i < 2; i++)
+            if (ends[i].revents && !copy(ends[i].fd, i ? left : right)) {
+                shutdown(i ? left : right, SHUT_WR);
+                ends[i].fd = -1;
+                open--;
+            }
+    }
+}
+
+static int relay(const char *address, int port) {
+    struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons(port)}, here = {.sin_family = AF_INET};
+    socklen_t size = sizeof here;
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (inet_pton(AF_INET, address, &there.sin_addr) != 1) {
+        errno = EINVAL;
+        return fail(address);
+    }
+    if (server < 0 || bind(server, (struct sockaddr *)&here, sizeof here) < 0 || listen(server, 128) < 0 ||
+        getsockname(server, (struct sockaddr *)&here, &size) < 0)
+        return fail("listen");
+    printf("%d\n", ntohs(here.sin_port));
+    fflush(stdout);
+    if (fork())
+        return 0;
+    setsid();
+    int null = open("/dev/null", O_RDWR);
+    for (int i = 0; i < 3; i++)
+        dup2(null, i);
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    struct pollfd waiting = {.fd = server, .events = POLLIN};
+    while (poll(&waiting, 1, 600 * 1000) > 0) {
+        int left = accept(server, NULL, NULL);
+        if (left < 0)
+            continue;
+        if (fork() == 0) {
+            int right = socket(AF_INET, SOCK_STREAM, 0);
+            if (connect(right, (struct sockaddr *)&there, sizeof there) == 0)
+                join(left, right);
+            _exit(0);
+        }
+        close(left);
+    }
+    return 0;
+}
+
 static int remove_one(const char *path, const struct stat *state, int kind, struct FTW *place) {
     (void)state, (void)kind, (void)place;
     if (remove(path) < 0 && errno != ENOENT && errno != EBUSY)
@@ -254,6 +308,8 @@ int main(int count, char **words) {
         return leash(words + 2);
     if (strcmp(verb, "dial") == 0 && count == 3)
         return dial(atoi(words[2]));
+    if (strcmp(verb, "relay") == 0 && count == 4)
+        return relay(words[2], atoi(words[3]));
     if (strcmp(verb, "kill") == 0 && count > 3) {
         for (int i = 3; i < count; i++)
             if (kill(atoi(words[i]), atoi(words[2])) < 0)
@@ -266,6 +322,6 @@ int main(int count, char **words) {
                 status = fail(words[i]);
         return status;
     }
-    fprintf(stderr, "usage: pod hold [-l FILE] [RANGE...] | firewall | leash CMD... | dial PORT | kill SIGNAL PID... | remove PATH...\n");
+    fprintf(stderr, "usage: pod hold [-l FILE] [RANGE...] | firewall | leash CMD... | dial PORT | relay ADDRESS PORT | kill SIGNAL PID... | remove PATH...\n");
     return 2;
 }

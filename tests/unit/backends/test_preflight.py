@@ -83,3 +83,20 @@ def test_what_was_chosen_once_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert choice.folder_of("x").stat().st_mode & 0o077 == 0
     choice.forget("x")
     assert choice.read("x") is None
+
+
+def test_auto_does_not_advise_what_it_has_just_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HALAB_HOME", str(tmp_path))
+    found = [*preflight.engine(GOOD, ALL & ~(1 << preflight.CAP_SYS_RESOURCE))]
+    monkeypatch.setattr(preflight, "kind_findings", lambda: found)
+    monkeypatch.setattr(auto, "engine_obstacle", lambda: "")
+    chosen = auto.choose("x")
+    assert chosen.runtime == "docker" and "unable to apply caps" in chosen.why and "--backend embedded" not in chosen.why
+
+
+def test_an_engine_on_another_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@elsewhere")
+    found = preflight.engine_elsewhere()
+    assert found is not None and found.level == "fail" and "ssh://me@elsewhere" in found.fact and "DOCKER_HOST" in found.remedy
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/docker.sock")
+    assert preflight.engine_elsewhere() is None

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from halab.cluster.node.runtime.base import ContainerSpec, PodSandbox
 from halab.cluster.node.runtime.docker.container import number_of, seconds_of
+from halab.cluster.node.runtime.docker.images import repository_digest
 from halab.cluster.node.runtime.docker.options import container_name, container_options, sandbox_options
 from halab.cluster.node.runtime.docker.usage import directories
+from halab.images.reference import Reference
 from halab.sandbox import Mount, User, capability_mask
 
 POD = PodSandbox(
@@ -98,3 +100,11 @@ def test_cgroups_of_both_versions_are_found() -> None:
         "cpuacct": root / "cpu,cpuacct/docker/1",
     }
     assert directories("0::/system.slice/docker-1.scope\n", root) == {"": root / "system.slice/docker-1.scope"}
+
+
+def test_an_image_is_reported_by_the_digest_of_the_repository_that_it_was_named_by() -> None:
+    digests = [f"localhost:5001/shop@sha256:{'a' * 64}", f"nginx@sha256:{'b' * 64}"]
+    assert repository_digest(Reference.parse("nginx:1.22"), digests) == f"sha256:{'b' * 64}"
+    assert repository_digest(Reference.parse("localhost:5001/shop:1.0"), digests) == f"sha256:{'a' * 64}"
+    assert repository_digest(Reference.parse(f"localhost:5001/shop@sha256:{'c' * 64}"), digests) == ""
+    assert repository_digest(Reference.parse("busybox"), []) == ""

@@ -156,7 +156,7 @@ def container_spec(
             memory=int(_limit(container, "memory")),
             cpu=_limit(container, "cpu"),
             storage=int(_limit(container, "ephemeral-storage")),
-            image=image.image_id,
+            image=image.config_digest,
             privileged=bool(context.get("privileged")),
             awaited=any(each.get("controller") for each in pod["metadata"].get("ownerReferences") or ()),
             stop_signal=(container.get("lifecycle") or {}).get("stopSignal") or image.stop_signal,

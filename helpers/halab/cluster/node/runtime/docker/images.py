@@ -10,7 +10,7 @@ import io
 import tarfile
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +29,14 @@ ACCOUNTS = ("passwd", "group")
 
 @dataclass(frozen=True, slots=True)
 class DockerImage:
-    """What the agent wants to know of an image (see ``halab.images.Image``). ``layers`` is one directory with the image's accounts alone."""
+    """What the agent wants to know of an image (see ``halab.images.Image``). ``layers`` is one directory with the image's accounts alone.
+
+    ``config_digest`` is the engine's id of it, ``image_id`` what kubelet reports: the digest by which registries know it, where one does.
+    """
 
     reference: str
     image_id: str
+    config_digest: str
     config: Mapping[str, Any]
     size: int
     layers: list[Path] = field(default_factory=list)
@@ -161,7 +165,21 @@ class DockerImages:
                 if not place.is_dir():
                     self._read_accounts(found["Id"], place)
         shown = name if name.startswith("sha256:") else str(Reference.parse(name))
-        return DockerImage(shown, found["Id"], found.get("Config") or {}, int(found.get("Size") or 0), [place])
+        return DockerImage(
+            shown, self._reported(name, found), found["Id"], found.get("Config") or {}, int(found.get("Size") or 0), [place]
+        )
+
+    def _reported(self, name: str, found: dict[str, Any]) -> str:
+        """An image that was pulled has a digest in its repository, one of halab's store that of its manifest; others have their id alone."""
+        if name.startswith("sha256:"):
+            return str(found["Id"])
+        reference = Reference.parse(name)
+        if digest := repository_digest(reference, found.get("RepoDigests") or ()):
+            return f"{reference.full_name}@{digest}"
+        with suppress(ImageError):
+            if self._store.contains(name) and (ours := self._store.resolve(name)).config_digest == found["Id"]:
+                return ours.image_id
+        return str(found["Id"])
 
     def _read_accounts(self, identity: str, place: Path) -> None:
         """Names of users and groups are the image's own: they are read from a container of it that never runs."""
@@ -185,6 +203,15 @@ class DockerImages:
                 self._client.remove_container(made, force=True)
             with suppress(OSError):  # another node's agent was quicker
                 etc.parent.rename(place)
+
+
+def repository_digest(reference: Reference, digests: Iterable[str]) -> str:
+    """The digest that ``reference``'s own repository has for an image with the engine's ``RepoDigests``; empty if none of them is of it."""
+    for text in digests:
+        known = Reference.parse(text)
+        if known.full_name == reference.full_name and (not reference.digest or reference.digest == known.digest):
+            return known.digest
+    return ""
 
 
 def first_file(archive: bytes) -> bytes:
