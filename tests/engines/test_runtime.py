@@ -264,13 +264,21 @@ def test_a_killed_supervisor_and_the_other_clusters_down_leave_what_they_should(
     shared: Containers, dockerd: str, tmp_path: Path
 ) -> None:
     mine = set(shared.own())
+    # Somebody's: it has a cluster's name and looks in on its network, and is none of its business.
+    forged = ("--label", "io.halab.cluster=default", "--label", "io.halab.role=container")
+    shared.docker("volume", "create", *forged, "somebodys")
     with cluster(dockerd, tmp_path / "home", nodes=1) as other:
+        network = f"halab-default-{other.config.number}"
+        shared.docker("run", "-d", "--network", network, "--name", "somebodys", *forged, "busybox:1.36", "sleep", "1000")
         other.apply(pod("inhabitant", "while sleep 1; do :; done"))
         other.ready("inhabitant")
         assert other.config.number != shared.config.number and not mine & set(other.own())
         with at_home(other.home):
             os.kill(json.loads((other.config.directory / "running.json").read_text())["supervisor"], signal.SIGKILL)
         other.until(lambda: not other.own())
+    assert shared.docker("inspect", "--format", "{{.State.Status}}", "somebodys").strip() == "running"
+    shared.docker("rm", "-f", "somebodys")
+    shared.docker("volume", "rm", "somebodys")
     networks = shared.docker("network", "ls", "--format", "{{.Name}}").split()
     assert [name for name in networks if name.startswith("halab-")] == [f"halab-default-{shared.config.number}"]
     assert mine <= set(shared.own())
