@@ -268,10 +268,10 @@ def test_a_killed_supervisor_and_the_other_clusters_down_leave_what_they_should(
     forged = ("--label", "io.halab.cluster=default", "--label", "io.halab.role=container")
     shared.docker("volume", "create", *forged, "somebodys")
     with cluster(dockerd, tmp_path / "home", nodes=1) as other:
-        network = f"halab-default-{other.config.number}"
-        shared.docker("run", "-d", "--network", network, "--name", "somebodys", *forged, "busybox:1.36", "sleep", "1000")
         other.apply(pod("inhabitant", "while sleep 1; do :; done"))
         other.ready("inhabitant")
+        network = f"halab-default-{other.config.number}"
+        shared.docker("run", "-d", "--network", network, "--name", "somebodys", *forged, "busybox:1.36", "sleep", "1000")
         assert other.config.number != shared.config.number and not mine & set(other.own())
         with at_home(other.home):
             os.kill(json.loads((other.config.directory / "running.json").read_text())["supervisor"], signal.SIGKILL)

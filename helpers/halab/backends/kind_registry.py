@@ -6,7 +6,9 @@ The program is halab's own, in an image built on the spot, so that none has to b
 
 from __future__ import annotations
 
+import http.client
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ LABEL = "io.halab.kind"  # whose registry it is: no other container is ever touc
 NETWORK = "kind"
 PORT = 5000  # inside
 FIRST_PORT = 5001  # on this machine, or the first free one after it
+ANSWER_SECONDS = 60.0
 CERTS = "/etc/containerd/certs.d"
 HELP = "https://kind.sigs.k8s.io/docs/user/local-registry/"
 
@@ -34,7 +37,7 @@ def ensure(cluster: str, port: int, report: Report) -> None:
     name = container(cluster)
     if found(cluster):
         kind_run.checked("docker", "start", name)
-        return
+        return await_answer(name, port)
     _provide_image(report)
     report(f"starting a registry at localhost:{port}")
     publish = f"127.0.0.1:{port}:{PORT}"
@@ -44,6 +47,27 @@ def ensure(cluster: str, port: int, report: Report) -> None:
     except BaseException:
         remove(cluster)
         raise
+    await_answer(name, port)
+
+
+def await_answer(name: str, port: int) -> None:
+    """Its program may not listen yet when its container runs, and the engine's port takes connections all the same. Raises ClusterError."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while not answers(port):
+        if time.monotonic() > deadline:
+            raise ClusterError(f"the registry at localhost:{port}", "does not answer", f"see: docker logs {name}")
+        time.sleep(0.1)  # nothing tells of a server that begins to listen
+
+
+def answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def found(cluster: str) -> bool:

@@ -50,6 +50,7 @@ case "$*" in
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Programs]:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(kind_registry, "_provide_image", lambda report: None)
+    monkeypatch.setattr(kind_registry, "answers", lambda port: True)
     yield Programs(tmp_path)
 
 
