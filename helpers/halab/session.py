@@ -79,7 +79,7 @@ class LabSession:
         os.chdir(self.scene.files)
         trouble.install()
         if isinstance(self._report, _Progress):
-            self._report.done(f"the scene is laid in namespace {self.namespace}")
+            self._report.done("the cluster is up, the scene is laid")
         self.desk().start_recording()
 
     def __repr__(self) -> str:

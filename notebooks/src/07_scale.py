@@ -39,19 +39,23 @@ lab.predict(
     ### END SOLUTION
 )
 
+# %% [markdown] id="queue-words"
+# Watch the latency on the right:
+
+# %% id="queue-meter"
+meter = lab.traffic("service/web", path="/work?ms=3&wait=57", rate=24)
+meter
+
 # %% id="queue"
-with lab.scene.traffic("web", path="/work?ms=3&wait=57", rate=24) as users:
-    users.wait(3)
-answered = [request for request in users.requests if request.ok]
-print(
-    f"first second: {answered[20].latency * 1000:.0f} ms, third second: {answered[-1].latency * 1000:.0f} ms"
-)
+meter.wait(4)
+record = meter.stop()
 
 # %% id="explain-queue"
+waits = record.latency_ms
 lab.explain(
     "queue",
     1,
-    f"the last answers took {answered[-1].latency / answered[0].latency:.0f} times as long as the first",
+    f"half of the answers took {waits['50'] / 1000:.1f} s or more, the slowest {waits['99'] / 1000:.1f} s; one alone takes 0.06 s",
 )
 
 # %% [markdown] id="requests-words"
@@ -164,7 +168,7 @@ lab.expect("autoscaler-measures")
 lab.expect("load-brings-replicas")
 
 # %% id="events"
-# !kubectl get events --field-selector reason=SuccessfulRescale --sort-by=.lastTimestamp
+# !kubectl get events --field-selector reason=SuccessfulRescale -o custom-columns=NAME:.involvedObject.name,MESSAGE:.message
 
 # %% [markdown] id="late-words"
 # ## Always a little late
@@ -196,7 +200,7 @@ for number, day in enumerate(days, 1):
 
 # %% id="write-scaler" role="answer"
 # %%writefile scaler.py
-# """A scaler that looks ahead. ``replicas`` is called once a second with the load so far, and says how many pods there should be."""
+# """A scaler that looks ahead. Once a second ``replicas`` gets the load so far and says how many pods there should be."""
 #
 # import math
 #
@@ -247,7 +251,7 @@ lab.expect("ahead-of-the-load")
 # (`minReplicas`), the autoscaler adds what nobody foresaw.
 
 # %% id="explain-duel"
-lab.explain("duel", 0, "see the two rows above")
+lab.explain("duel", 0, "two rows, one load: who waited, and what it cost")
 
 # %% [markdown] id="recap"
 # ## Remember

@@ -36,8 +36,9 @@ class Outcome:
         return self.seen.latency_ms["90"] if self.seen.success_rate >= 0.95 else float("inf")
 
     def row(self, name: str) -> str:
-        late = f"{self.slow_ms:8.0f} ms" if self.seen.success_rate >= 0.95 else f"{1 - self.seen.success_rate:7.0%} failed"
-        return f"{name:28} 90% within {late:>14}   {self.pod_seconds:4} pod-seconds   replicas {''.join(map(str, self.replicas))}"
+        failed = 1 - self.seen.success_rate
+        late = f"90% within {self.slow_ms:.0f} ms" if failed <= 0.05 else f"{failed:.0%} got no answer"
+        return f"{name:28} {late:22} {self.pod_seconds:4} pod-seconds   replicas {''.join(map(str, self.replicas))}"
 
 
 def replay(
