@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from halab import backends, trouble
@@ -205,7 +206,17 @@ class LabSession:
     def expect(self, task: str) -> None:
         """Check one task and fail the cell if it does not pass (for graded cells)."""
         wanted = self.definition.task(task)
-        result = self.runner.check(wanted)
+        line = _Progress(only_in_a_kernel=True)
+        result: Result = Failed("the check was interrupted")
+
+        def told(seen: Result, left: float) -> None:
+            nonlocal result
+            result = seen
+            line(f"… {str(seen).partition(chr(10))[0]} (looking for {left:.0f} s more; ■ ends it)")
+
+        with suppress(KeyboardInterrupt):  # who ends it gets what was seen last
+            result = self.runner.check(wanted, told=told)
+        line.done("…")
         if isinstance(result, Failed):
             raise NotPassed(wanted.title, result)
         print(f"✔ {result}")
@@ -296,12 +307,14 @@ class LabSession:
 class _Progress:
     """One line of a notebook's cell that changes as the work goes on; elsewhere a line each on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_in_a_kernel: bool = False) -> None:
         self._line: Any = None
+        self._elsewhere = not only_in_a_kernel
 
     def __call__(self, text: str) -> None:
         if not trouble.in_a_kernel():
-            print(text, file=sys.stderr)
+            if self._elsewhere:
+                print(text, file=sys.stderr)
             return
         from IPython.display import display
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from halab.backends.access import ApiError
+from halab.traffic.probe import reason
 
 HERE = str(Path(__file__).parent)
 HANDLED = (NameError, ApiError, OSError, TimeoutError)
@@ -36,7 +37,7 @@ def told(value: BaseException, tb: TracebackType | None) -> list[str] | None:
             return [f"✘ the API server says: {value}"]
         case TimeoutError() | OSError() if ours and not isinstance(value, FileNotFoundError):
             return [
-                f"✘ the cluster does not answer ({value or type(value).__name__})",
+                f"✘ the cluster does not answer: {reason(value)}",
                 "  Look with: !halab status. Bring it up again by running the notebook's first cell.",
             ]
         case _:

@@ -21,6 +21,7 @@ from halab.course.progress import Progress
 from halab.course.results import Failed, Passed, Result
 from halab.course.scene import Scene
 from halab.errors import HalabError, UsageError
+from halab.traffic.probe import reason
 
 Check = Callable[[Scene], Result]
 RETRY = 0.5  # seconds between two looks at a state that no watch announces (an answer over HTTP)
@@ -58,7 +59,7 @@ def run_once(check: Check, scene: Scene) -> Result:
     except HalabError as error:
         return Failed(str(error))
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Failed(f"the cluster did not answer: {error}", "is it up? try: halab status")
+        return Failed(f"the cluster did not answer: {reason(error)}", "is it up? try: halab status")
     if not isinstance(result, Passed | Failed):
         raise TypeError(f"{check.__name__} returned {result!r}; a check returns Passed or Failed")
     return result
@@ -73,14 +74,17 @@ class Runner:
         self.last: dict[str, Result] = {}
         self._lock = threading.RLock()  # a background look and a learner's click must not act at once
 
-    def check(self, task: Task, timeout: float | None = None) -> Result:
-        """Look until it passes or ``timeout`` (default: the task's) is over. Active checks run once: they wait by themselves."""
+    def check(self, task: Task, timeout: float | None = None, told: Callable[[Result, float], None] = lambda *_: None) -> Result:
+        """Look until it passes or ``timeout`` (default: the task's) is over. Active checks run once: they wait by themselves.
+        ``told`` gets each result that is not the last, and for how many seconds more it will be looked."""
         deadline = time.monotonic() + (task.timeout if timeout is None else timeout)
         with self._lock:
             while True:
                 result = run_once(self.checks[task.id], self.scene)
-                if result or task.active or time.monotonic() >= deadline:
+                left = deadline - time.monotonic()
+                if result or task.active or left <= 0:
                     return self._keep(task, result)
+                told(result, left)
                 time.sleep(min(RETRY, max(0.0, deadline - time.monotonic())))
 
     def _keep(self, task: Task, result: Result) -> Result:
