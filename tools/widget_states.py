@@ -94,6 +94,16 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
             Topology,
             {**live, "selected": details["name"], "details": details, "said": "pod web-6d4f-0003 is not ready"},
         ),
+        "away": (
+            Topology,
+            {
+                **live,
+                "selected": "",
+                "details": {},
+                "said": "",
+                "away": "The API server has not answered since 12:00:05; this is how it was then.",
+            },
+        ),
         "traffic": (
             TrafficMeter,
             {"target": "20 requests/s to web", "state": seen, "running": True, "said": sentence(seen, True)},
@@ -111,7 +121,23 @@ def states() -> dict[str, tuple[Any, dict[str, Any]]]:
         ),
         "predict": (
             PredictionWidget,
-            {"question": "How many pods are there afterwards?", "options": ["two", "three"], "chosen": -1},
+            {
+                "question": "How many pods are there afterwards?",
+                "options": ["two", "three"],
+                "chosen": -1,
+                "happened": -1,
+                "seen": "",
+            },
+        ),
+        "predicted": (
+            PredictionWidget,
+            {
+                "question": "You delete one of three pods. How many are there ten seconds later?",
+                "options": ["two: it is gone", "three: a new pod took its place"],
+                "chosen": 0,
+                "happened": 1,
+                "seen": "3 pods, of which web-6d4f-x7k2p is new",
+            },
         ),
         "timeline": (Timeline, {"rows": {"seq": 0, "rows": record()}, "more": {}, "page": ""}),
         "routes": (Routes, {**live, "shares": {"ingress": counts}, "said": "service web leads to 5 of 6 pods"}),

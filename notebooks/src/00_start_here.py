@@ -46,7 +46,7 @@ lab.badges("Node", "Container isolation")
 # %% [markdown] id="map"
 # ## The map
 #
-# Here is the cluster as a picture. It is live: leave it open while you go on. Each box is a node; pods will appear in the boxes, and
+# Here is the cluster as a picture. It is live: leave it open while you go on. Each box is a node. What runs there will appear in the boxes as **pods** (you make one in a moment), and
 # the state of a pod shows in its shape, its colour and its text. Select a pod (click, or <kbd>Tab</kbd> and the arrow keys) to see its events and log.
 #
 # To keep it in sight in JupyterLab while you scroll, right-click it and choose *Create New View for Cell Output*.

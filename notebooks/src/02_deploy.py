@@ -5,7 +5,7 @@
 # want, and it compares, without end, what is there with what you asked for, and mends the difference. That loop is called
 # **reconciliation**, and everything else in this course stands on it.
 #
-# The object that holds such a wish for a web application is the **Deployment**. At the end of this lab you will have three replicas of your image
+# The object that holds such a wish for a web application is the **Deployment**. At the end of this lab you will have three **replicas** (equal copies) of your image
 # running, will have killed one under the eyes of its users, and can say who brought it back.
 
 # %% id="connect"
@@ -28,7 +28,8 @@ lab.topology()
 # - `template`: what a new pod looks like. Give it the same label, and one container called `nginx` with the image `my-nginx:1.0`
 #   and `containerPort: 80`.
 #
-# **Your turn.** Complete it, run the cell, and apply the file. If the API server does not like it, it says which field.
+# **Your turn.** Complete it and run the cell. Then `kubectl apply` hands the file to the API server (if it does not like it, it says which field), and
+# `kubectl rollout status` waits until what you asked for is there.
 
 # %% id="write-deployment" role="answer"
 # %%writefile deployment.yaml

@@ -17,7 +17,7 @@ lab
 lab.topology()
 
 # %% [markdown] id="scene-words"
-# The scene: `nginx-deployment` with three pods of `my-nginx:1.1`. They have a **readiness probe**: every second the kubelet runs a small
+# The scene: `nginx-deployment` with three pods of `my-nginx:1.1`. They have a **readiness probe**: every second the kubelet (the agent of their node) runs a small
 # command in the container, and as long as it succeeds, the pod counts as ready.
 
 # %% id="pods"

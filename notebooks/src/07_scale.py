@@ -227,6 +227,7 @@ for number, day in enumerate(days, 1):
 # ## The duel
 #
 # The third day is now sent to both services at once: `web` with its autoscaler, `ahead` with your scaler, which only knows the first two days and what has happened since.
+# What it costs is counted in pod-seconds: three pods for ten seconds are thirty.
 
 # %% id="predict-duel"
 lab.predict(

@@ -1,5 +1,6 @@
 // The timeline: what users had (uPlot), failures, events and notes on a common clock; a slider to move through it; the topology of that moment.
 
+const HALAB_RIGHT = 30; // pixels right of the chart and the lanes; a label that needs more is left out
 const HALAB_TICK = 9; // pixels between two ticks of a kind
 const HALAB_LOSSES = 4; // stretches of lost requests that are told one by one
 
@@ -246,9 +247,9 @@ function paint({ model, el }) {
   }
 
   const plot = chart(root, host, 7, (look) => ({
-    padding: [6, 30, 0, 0],
+    padding: [6, HALAB_RIGHT, 0, 0],
     scales: { x: { time: false, range: () => [0, end - start] }, y: { range: (_u, _low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] } },
-    axes: [{ ...look.along((_u, ticks) => ticks.map((t) => clock(start + t))), incrs: [...HALAB_WHOLE.slice(0, 4), 15, 30, 60, 120, 300, 600, 1800, 3600] }, { ...look.down("requests/s"), incrs: HALAB_WHOLE, size: 54 - look.text - 6 }],
+    axes: [{ ...look.along((u, ticks) => ticks.map((t) => (HALAB_RIGHT + (u.width - HALAB_RIGHT) * (1 - t / (end - start)) < 2.4 * look.text ? "" : clock(start + t)))), incrs: [...HALAB_WHOLE.slice(0, 4), 15, 30, 60, 120, 300, 600, 1800, 3600] }, { ...look.down("requests/s"), incrs: HALAB_WHOLE, size: 54 - look.text - 6 }],
     series: [{}, ...[look.lost, look.answered].map((one) => ({ ...one, paths: uPlot.paths.stepped({ align: -1 }) }))],
   }), traffic);
 
