@@ -10,6 +10,7 @@ import pytest
 
 from halab.cluster.node import atomic, logs
 from halab.cluster.node.atomic import File
+from halab.cluster.node.ground import until_refresh
 from halab.cluster.node.hosts import hostname_of, hosts_file, resolver
 from halab.cluster.node.logs import LogOptions, LogWriter
 from halab.cluster.node.node import AddressPool, private_localhost
@@ -134,3 +135,9 @@ def test_a_verdict_needs_as_many_results_in_a_row_as_the_thresholds_say() -> Non
         Probe.FAILURE,
     ]
     assert [tally.add(True), tally.add(True)] == [None, Probe.SUCCESS]
+
+
+def test_a_token_is_looked_at_each_minute_and_when_its_time_comes() -> None:
+    assert until_refresh(refresh_at=3000.0, now=100.0) == 60.0
+    assert until_refresh(refresh_at=130.0, now=100.0) == 30.0
+    assert until_refresh(refresh_at=50.0, now=100.0) == 1.0

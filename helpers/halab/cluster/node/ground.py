@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 VOLUME_RETRY = (0.5, 122.0)  # seconds until a volume is tried again: the first time, and at most (kubelet's)
 
 
+TOKEN_LOOK_SECONDS = 60.0  # as often as kubelet looks at a pod's volumes
+
+
+def until_refresh(refresh_at: float, now: float) -> float:
+    """Seconds until a token's time is looked at again: a clock that is set ahead ends a token's life sooner than its timer does."""
+    return min(max(1.0, refresh_at - now), TOKEN_LOOK_SECONDS)
+
+
 class Ground:
     """``stale`` is set when a volume's source, or the pod's labels or annotations, changed."""
 
@@ -58,7 +66,7 @@ class Ground:
         elif volumes.refresh_at and time.time() >= volumes.refresh_at:
             await volumes.refresh(worker.context)
         if volumes.refresh_at:
-            worker.wake_in(max(1.0, volumes.refresh_at - time.time()))
+            worker.wake_in(until_refresh(volumes.refresh_at, time.time()))
         if not worker.record.sandbox_ready:
             await node.runtime.open_pod(self.sandbox)
             localhost = node.inside(node.address)[0] if node.config.runtime == PROCESS else "127.0.0.1"
