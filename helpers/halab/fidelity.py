@@ -116,10 +116,12 @@ TABLE: tuple[Row, ...] = (
     Row("Storage", "CSI", A, "No CSI drivers, snapshots or per-node volume limits.", DOCS + "concepts/storage/volumes/#csi"),
     # API
     Row("API", "CEL rules", R, "Rules of custom resources and ValidatingAdmissionPolicies are evaluated by the language's own engine, without cost limits. "
-        "Macros with two variables, format.named(), timestamps inside list macros and audit annotations are not there; expressions of policies are "
+        "sortBy(), timestamps inside list macros and audit annotations are not there; expressions of policies are "
         "not checked against the schemas of what they match.", DOCS + "reference/using-api/cel/"),
     Row("API", "Admission webhooks", R, "What a mutating webhook changes in the options of exec, attach, portforward or proxy has no "
         "effect.", DOCS + "reference/access-authn-authz/extensible-admission-controllers/"),
+    Row("API", "Conversion webhooks", N, "The versions of a custom resource are the same object under another apiVersion (strategy None): a definition's "
+        "conversion webhook is stored and not called.", DOCS + "tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/"),
     Row("API", "Aggregated API servers", R, "The end of a namespace and garbage collection do not look at the objects of other servers, and OpenAPI v2 does not "
         "name their kinds. metrics.k8s.io is built in until an APIService says otherwise.",
         DOCS + "concepts/extend-kubernetes/api-extension/apiserver-aggregation/"),

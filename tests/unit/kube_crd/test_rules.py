@@ -133,6 +133,14 @@ def test_values_have_the_types_of_their_schema() -> None:
         ("semver('1.2.3').isLessThan(semver('1.10.0')) && semver('1.0.0-rc.1').isLessThan(semver('1.0.0'))", True),
         ("'%s has %d'.format(['x', 2]) == 'x has 2'", True),
         ("{'a': 1}[?'b'].orValue(7) == 7", True),
+        ("sets.contains([1, 2], [2]) && sets.equivalent([1], [1, 1]) && !sets.intersects([1], [2])", True),
+        ("[1, [2, [3]]].flatten(2).slice(1, 3) == [2, 3] && [2, 1, 2].distinct().sort() == lists.range(3).slice(1, 3)", True),
+        ("!format.dns1123Label().validate('a').hasValue() && format.uuid().validate('x').hasValue()", True),
+        ("format.named('dns1123Label').value().validate('A').value().size() == 1 && !format.named('x').hasValue()", True),
+        ("[1, 2].all(i, v, v == i + 1) && {'a': 1}.exists(k, v, k == 'a' && v == 1) && [2, 2].existsOne(i, v, i == 1)", True),
+        ("[1, 2, 3].transformList(i, v, i > 0, v * 2) == [4, 6]", True),
+        ("{'a': 1, 'b': 2}.transformMap(k, v, k != 'a', v + 1) == {'b': 3}", True),
+        ("[[1, 2], [3]].all(i, row, row.all(j, v, v > j)) && ['x.all(i, v, '].all(i, v, v.startsWith('x'))", True),
     ],
 )
 def test_kubernetes_functions(expression: str, value: Any) -> None:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from halab.cluster.kube.cel.comprehensions import expand
+
 _STATUS_SUFFIX = re.compile(r" \[[A-Z_]+\]$")
 _STATUS_PREFIX = re.compile(r"^[A-Z_]+: ")
 _RUNTIME = (
@@ -85,7 +87,7 @@ def _type(cel: Any, text: str) -> Any:
 def compile_expression(expression: str, variables: tuple[tuple[str, str], ...]) -> Program:
     """``variables`` are the (name, type) pairs that the expression may use; types as ``dyn``, ``int``, ``list(string)``. Raises CompileError."""
     try:
-        return Program(expression, _environment(variables).compile(expression))
+        return Program(expression, _environment(variables).compile(expand(expression)))
     except CompileError:
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
+from halab.cluster.kube.cel import collections
 from halab.cluster.kube.quantity import canonical, parse
 
 Function = Callable[..., Any]
@@ -279,7 +280,11 @@ def extension(cel: Any) -> Any:
         cel.FunctionDecl(name, [cel.Overload(f"k8s_{name}", kind(returned), [cel.Type.STRING], impl=function)])
         for name, (returned, function) in _GLOBAL.items()
     ]
-    for name, overloads in (_MEMBER | MEMBERS).items():
+    declared += [
+        cel.FunctionDecl(name, [cel.Overload(f"k8s_{name}", kind(returned), list(map(kind, parameters)), impl=function)])
+        for name, (returned, parameters, function) in collections.GLOBAL.items()
+    ]
+    for name, overloads in (_MEMBER | MEMBERS | collections.MEMBER).items():
         made = [
             cel.Overload(
                 f"k8s_{name}_{number}", kind(returned), [kind(target), *map(kind, parameters)], is_member=True, impl=function
