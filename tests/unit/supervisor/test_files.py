@@ -72,6 +72,11 @@ def test_a_home_too_deep_for_a_database_is_refused_by_name_before_anything_is_ma
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_home_with_a_colon_is_refused_as_kubectl_could_not_be_told_of_it(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="holds a colon"):
+        prepare(Wish(tmp_path / "a:b", "default"), lambda _text: None)
+
+
 def test_a_relative_home_is_one_place_wherever_a_process_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HALAB_HOME", "here")

@@ -98,7 +98,12 @@ def recover(directory: Path) -> None:
 
 
 def _require_openable(home: Path, directory: Path) -> None:
-    """SQLite opens no longer path, whatever the file system takes (MAX_PATHNAME in its os_unix.c), and adds its own endings."""
+    """SQLite opens no longer path, whatever the file system takes (MAX_PATHNAME in its os_unix.c), and adds its own endings; KUBECONFIG is
+    a list that colons divide."""
+    if ":" in str(directory):
+        raise MachineError(
+            str(home), "holds a colon, at which KUBECONFIG would be divided", "set HALAB_HOME to a place without one"
+        )
     length = len(os.fsencode(os.path.realpath(directory)))
     if length > LONGEST_DIRECTORY:
         fact = f"is {length - LONGEST_DIRECTORY} bytes too long: a database must lie in it, whose path may have 512"
