@@ -17,6 +17,7 @@ from halab.cluster.kube.kinds import (
     ENDPOINTS,
     EVENTS,
     HORIZONTAL_POD_AUTOSCALERS,
+    IP_ADDRESSES,
     LEASES,
     NAMESPACES,
     NODES,
@@ -27,6 +28,7 @@ from halab.cluster.kube.kinds import (
     RESOURCE_QUOTAS,
     SECRETS,
     SERVICE_ACCOUNTS,
+    SERVICE_CIDRS,
     SERVICES,
     STORAGE_CLASSES,
     Kind,
@@ -139,6 +141,21 @@ async def test_endpoints_by_hand_are_mirrored(world: World) -> None:
     assert mirror["endpoints"] == [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}}]
     await world.client.delete(SERVICES, "manual", world.namespace)
     await world.count(ENDPOINT_SLICES, 0)
+
+
+async def test_the_addresses_of_services_are_objects_too(world: World) -> None:
+    service = await world.make(SERVICES, "web", spec={"ports": [{"port": 80}]})
+    address = service["spec"]["clusterIP"]
+    await world.make(SERVICES, "headless", spec={"clusterIP": "None", "ports": [{"port": 80}]})
+
+    def mine(found: list[Obj]) -> list[Obj]:
+        return [each for each in found if each["spec"]["parentRef"]["namespace"] == world.namespace]
+
+    found = mine(await world.until(IP_ADDRESSES, lambda found: len(mine(found)) == 1))
+    assert [(each["metadata"]["name"], each["spec"]["parentRef"]["name"]) for each in found] == [(address, "web")]
+    await world.client.delete(SERVICES, "web", world.namespace)
+    await world.until(IP_ADDRESSES, lambda found: not mine(found))
+    await world.until(SERVICE_CIDRS, lambda found: found[0].get("status", {}).get("conditions", [{}])[0].get("status") == "True")
 
 
 async def test_an_ephemeral_volume_gets_a_claim_that_goes_with_its_pod(world: World) -> None:

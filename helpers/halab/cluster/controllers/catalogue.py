@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from halab.cluster.controllers.accounts import RootCaController, ServiceAccountController
+from halab.cluster.controllers.addresses import AddressController
 from halab.cluster.controllers.base import Controller
 from halab.cluster.controllers.cron_job import CronJobController
 from halab.cluster.controllers.daemon_set import DaemonSetController
@@ -43,6 +44,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EndpointSliceController,
     EndpointsController,
     EndpointsMirrorController,
+    AddressController,
     ResourceQuotaController,
     DisruptionController,
     HpaController,
