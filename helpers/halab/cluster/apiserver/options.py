@@ -41,7 +41,7 @@ def _manager_of_agent(agent: str) -> str:
 def _common_errors(request: Request) -> list[FieldError]:
     errors: list[FieldError] = []
     dry_run = request.params.get("dryRun") or []
-    if dry_run and dry_run != ["All"] and dry_run != [""]:
+    if set(dry_run) - {"All", ""}:
         errors.append(status.not_supported("dryRun", dry_run, ["All"]))
     manager = request.param("fieldManager")
     if len(manager) > MAX_MANAGER:
@@ -158,7 +158,7 @@ def from_object(body: Obj) -> DeleteOptions:
     if policy and policy not in ("Foreground", "Background", "Orphan"):
         errors.append(status.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
     dry_run = body.get("dryRun") or []
-    if dry_run and dry_run != ["All"]:
+    if set(dry_run) - {"All"}:
         errors.append(status.not_supported("dryRun", dry_run, ["All"]))
     if errors:
         raise status.invalid(_kind("DeleteOptions"), "", errors)
