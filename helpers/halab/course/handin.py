@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -45,7 +44,7 @@ SCRIPT_TIMEOUT, APPLY_TIMEOUT, CELL_TIMEOUT, CHECK_TIMEOUT = 180, 30, 60, 180  #
 EXPECTS = re.compile(r"lab\.expect\([\"']([a-z0-9-]+)[\"']\)")
 SETTLE = 5.0  # seconds that a task may take at least: the check before it may have broken something on purpose
 SPARE = 60.0  # seconds that a check may take beyond its task's time-out
-LONGEST_FILE = 1 << 30  # bytes of any file that a script may write
+LONGEST_FILE = 1 << 21  # blocks of 512 bytes, of any file that a script may write
 PRINTED = 4 << 20  # characters of a notebook's outputs that are kept: one that prints without end must not fill the memory
 TAIL = 8192  # bytes of what a program printed that are looked at
 SAID = 300  # characters of what a program said, at most
@@ -124,7 +123,7 @@ def _script(scene: Scene) -> Iterator[str]:
     """
     with tempfile.TemporaryFile("w+", errors="replace") as out, tempfile.TemporaryFile("w+", errors="replace") as trouble:
         script = subprocess.Popen(
-            ["sh", SCRIPT],
+            ["sh", "-c", f"ulimit -f {LONGEST_FILE}; exec sh {SCRIPT}"],  # of what it prints, too
             env=scene.environment,
             cwd=scene.files,
             stdin=subprocess.DEVNULL,
@@ -132,7 +131,6 @@ def _script(scene: Scene) -> Iterator[str]:
             stderr=trouble,
             start_new_session=True,
         )
-        resource.prlimit(script.pid, resource.RLIMIT_FSIZE, (LONGEST_FILE, LONGEST_FILE))  # of what it prints, too
         try:
             status = script.wait(SCRIPT_TIMEOUT)
         except subprocess.TimeoutExpired:

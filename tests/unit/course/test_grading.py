@@ -143,6 +143,14 @@ def test_a_scripts_programs_in_the_background_are_neither_waited_for_nor_ended(
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # ProcessLookupError, had it been ended
 
 
+def test_a_script_that_prints_without_end_ends_at_a_files_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handin, "LONGEST_FILE", 8)
+    (tmp_path / "apply.sh").write_text("yes\nexit 3\n")
+    scene = cast("Scene", SimpleNamespace(files=tmp_path, environment=dict(os.environ)))
+    (problem,) = handin._script(scene)
+    assert problem.startswith("apply.sh: exit status 3")
+
+
 def test_a_script_without_end_is_stopped_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handin, "SCRIPT_TIMEOUT", 1)
     (tmp_path / "apply.sh").write_text("sleep 300 &\necho $! >pid\nwhile :; do :; done\n")
