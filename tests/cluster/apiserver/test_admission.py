@@ -159,6 +159,25 @@ async def test_webhooks_are_asked_about_bindings_and_evictions(client: Client, h
     assert (asked["resource"]["resource"], asked["subResource"], asked["name"]) == ("pods", subresource, "bad")
 
 
+async def test_a_rule_for_another_version_is_asked_in_that_version(client: Client, hook: Hook) -> None:
+    where = "equivalent"
+    await client.create(kinds.NAMESPACES, {"metadata": {"name": where}})
+    rule = {
+        "apiGroups": ["autoscaling"],
+        "apiVersions": ["v2"],
+        "operations": ["CREATE"],
+        "resources": ["horizontalpodautoscalers"],
+    }
+    await client.create(kinds.VALIDATING_WEBHOOKS, configuration(where, where, hook, "/validate", rules=[rule]))
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50}
+    await client.create(kinds.HORIZONTAL_POD_AUTOSCALERS_V1, {"metadata": {"name": "good", "namespace": where}, "spec": spec})
+    asked = hook.asked[-1]
+    assert (asked["kind"]["version"], asked["requestKind"]["version"], asked["resource"]["version"]) == ("v2", "v1", "v2")
+    assert asked["object"]["apiVersion"] == "autoscaling/v2"
+    assert asked["object"]["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
+
+
 async def test_a_webhook_that_is_not_there_fails_or_is_ignored(client: Client, hook: Hook) -> None:
     where = "hooked-down"
     await client.create(kinds.NAMESPACES, {"metadata": {"name": where}})

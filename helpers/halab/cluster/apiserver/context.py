@@ -112,6 +112,9 @@ class Context:
         decision = self.authorizer.decide(user, asked)
         return decision.allowed, decision.reason
 
+    def equivalents(self, kind: Kind) -> list[Kind]:
+        return self.registry.equivalents(kind)
+
     def kind_by_type(self, api_version: str, name: str) -> Kind | None:
         return next(
             (kind for kind in self.registry.all() if (kind.api_version, kind.kind) == (api_version, name) and kind.stored), None

@@ -16,6 +16,8 @@ class Registry:
     def __init__(self) -> None:
         self._by_path: dict[tuple[str, str, str], Kind] = {(k.group, k.version, k.plural): k for k in kinds.BUILTIN}
         self._group_versions: set[tuple[str, str]] = {(k.group, k.version) for k in kinds.BUILTIN}
+        self._shared: dict[str, list[Kind]] = {}
+        self._shared_of = -1
         self.generation = 0  # raised by every change: what was made from the kinds (discovery, OpenAPI) is stale then
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
@@ -27,6 +29,16 @@ class Registry:
     def all(self) -> list[Kind]:
         """Every kind, the built-in ones first, in discovery's order."""
         return list(self._by_path.values())
+
+    def equivalents(self, kind: Kind) -> list[Kind]:
+        """Kinds of other versions or groups that the same objects are served as."""
+        if self._shared_of != self.generation:
+            by_storage: dict[str, list[Kind]] = {}
+            for each in self._by_path.values():
+                by_storage.setdefault(each.storage, []).append(each)
+            self._shared = {storage: found for storage, found in by_storage.items() if len(found) > 1}
+            self._shared_of = self.generation
+        return [each for each in self._shared.get(kind.storage, ()) if each != kind]
 
     def custom(self) -> list[Kind]:
         return [kind for kind in self._by_path.values() if kind.custom]

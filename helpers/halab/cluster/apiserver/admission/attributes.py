@@ -20,6 +20,7 @@ class Surroundings(Protocol):
 
     def decide(self, user: User, question: Obj) -> tuple[bool, str]: ...
     def kind_by_type(self, api_version: str, name: str) -> Kind | None: ...
+    def equivalents(self, kind: Kind) -> list[Kind]: ...
 
 
 @dataclass(slots=True)
@@ -49,6 +50,10 @@ class Attributes:
     def kind_by_type(self, api_version: str, name: str) -> Kind | None:
         """The kind that is served under a type."""
         return self.context.kind_by_type(api_version, name) if self.context else None
+
+    def equivalents(self) -> list[Kind]:
+        """The other versions and groups under which the same objects are served."""
+        return self.context.equivalents(self.kind) if self.context else []
 
     def is_(self, kind: Kind, operation: str = "", subresource: str = "") -> bool:
         return self.kind is kind and self.subresource == subresource and (not operation or operation == self.operation)

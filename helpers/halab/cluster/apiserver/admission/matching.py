@@ -21,16 +21,26 @@ def exempt(kind: Kind) -> bool:
 
 
 def matches(criteria: Obj, rules: str, attributes: Attributes) -> bool:
-    """``criteria`` has ``namespaceSelector``, ``objectSelector``, ``matchPolicy``, perhaps ``excludeResourceRules``, and its rules under the name
+    """Whether a write is among what ``criteria`` describes."""
+    return matched(criteria, rules, attributes) is not None
+
+
+def matched(criteria: Obj, rules: str, attributes: Attributes) -> Kind | None:
+    """The kind under which a write is what ``criteria`` describes: its own, or an equivalent one of another version or group; None if it is not.
+
+    ``criteria`` has ``namespaceSelector``, ``objectSelector``, ``matchPolicy``, perhaps ``excludeResourceRules``, and its rules under the name
     ``rules``; without rules it matches everything that the selectors do."""
     if not _namespace(criteria.get("namespaceSelector"), attributes) or not _object(criteria.get("objectSelector"), attributes):
-        return False
-    if any(_rule(rule, attributes, criteria) for rule in criteria.get("excludeResourceRules") or ()):
-        return False
+        return None
+    same = [attributes.kind]
+    if criteria.get("matchPolicy") != "Exact":
+        same += attributes.equivalents()
+    if any(_rule(rule, attributes, kind) for kind in same for rule in criteria.get("excludeResourceRules") or ()):
+        return None
     wanted = criteria.get(rules) or ()
     if not wanted:
-        return rules == "resourceRules"
-    return any(_rule(rule, attributes, criteria) for rule in wanted)
+        return attributes.kind if rules == "resourceRules" else None
+    return next((kind for kind in same for rule in wanted if _rule(rule, attributes, kind)), None)
 
 
 def _namespace(selector: Obj | None, attributes: Attributes) -> bool:
@@ -53,7 +63,7 @@ def _object(selector: Obj | None, attributes: Attributes) -> bool:
     return any(wanted.matches(obj.get("metadata", {}).get("labels") or {}) for obj in (attributes.obj, attributes.old) if obj)
 
 
-def _rule(rule: Obj, attributes: Attributes, criteria: Obj) -> bool:
+def _rule(rule: Obj, attributes: Attributes, kind: Kind) -> bool:
     operations = rule.get("operations") or ()
     if "*" not in operations and attributes.operation not in operations:
         return False
@@ -63,11 +73,7 @@ def _rule(rule: Obj, attributes: Attributes, criteria: Obj) -> bool:
     names = rule.get("resourceNames") or ()
     if names and attributes.name not in names:
         return False
-    kind = attributes.kind
-    same = [kind]
-    if criteria.get("matchPolicy") != "Exact":
-        same += [other for other in kinds.BUILTIN if other.storage == kind.storage and other != kind]
-    return any(_resource(rule, other, attributes.asked) for other in same)
+    return _resource(rule, kind, attributes.asked)
 
 
 def _resource(rule: Obj, kind: Kind, subresource: str) -> bool:
@@ -83,18 +89,16 @@ def _resource(rule: Obj, kind: Kind, subresource: str) -> bool:
     return False
 
 
-def request_of(attributes: Attributes, uid: str = "") -> Obj:
-    """The ``request`` of an AdmissionReview, and of expressions, without the objects."""
+def request_of(attributes: Attributes, uid: str = "", shown: Kind | None = None) -> Obj:
+    """The ``request`` of an AdmissionReview, and of expressions, without the objects. ``shown`` is the equivalent kind that was matched."""
     kind, user = attributes.kind, attributes.user
-    about = attributes.about or kind
-    what = {"group": kind.group, "version": kind.version}
-    its = {"group": about.group, "version": about.version, "kind": about.kind}
+    shown = shown or kind
     request: Obj = {
         "uid": uid,
-        "kind": its,
-        "resource": {**what, "resource": kind.plural},
-        "requestKind": dict(its),
-        "requestResource": {**what, "resource": kind.plural},
+        "kind": _type(attributes.about or shown),
+        "resource": _resource_name(shown),
+        "requestKind": _type(attributes.about or kind),
+        "requestResource": _resource_name(kind),
         "operation": attributes.operation,
         "userInfo": {"username": user.name, "groups": list(user.groups)},
         "dryRun": attributes.dry_run,
@@ -113,6 +117,14 @@ def request_of(attributes: Attributes, uid: str = "") -> Obj:
     options = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}.get(attributes.operation)
     request["options"] = {"kind": options, "apiVersion": "meta.k8s.io/v1"} if options else None
     return request
+
+
+def _type(kind: Kind) -> Obj:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
+
+
+def _resource_name(kind: Kind) -> Obj:
+    return {"group": kind.group, "version": kind.version, "resource": kind.plural}
 
 
 def whole(attributes: Attributes, obj: Obj | None) -> Obj | None:

@@ -12,10 +12,12 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import orjson
 
+from halab.cluster.apiserver import convert
 from halab.cluster.apiserver.admission import matching
 from halab.cluster.apiserver.admission.attributes import Attributes
 from halab.cluster.apiserver.admission.policies import evaluation_of
@@ -65,7 +67,10 @@ def _apply(hook: Obj, attributes: Attributes, patch: str) -> None:
             f"admission webhook {quote(hook['name'])} attempted to modify the object, which is not supported for this operation"
         )
     kind = attributes.about or attributes.kind
-    changed = json_patch(matching.whole(attributes, attributes.obj) or {}, operations)
+    changed = json_patch(_shown(hook, attributes, attributes.obj) or {}, operations)
+    if hook["shown"] != attributes.kind:
+        plain = {name: value for name, value in changed.items() if name not in ("kind", "apiVersion")}
+        changed = {"kind": kind.kind, "apiVersion": kind.api_version, **convert.shown(kind, convert.stored(hook["shown"], plain))}
     obj, _ = decode.decode_object(orjson.loads(orjson.dumps(changed)), kind, node_for(kind), "Ignore")
     apply_defaults(kind, obj)
     attributes.obj.clear()
@@ -86,8 +91,9 @@ def _hooks(kind: Kind, attributes: Attributes) -> Iterator[Obj]:
         return
     for configuration in sorted(attributes.all(kind), key=lambda found: str(found["metadata"]["name"])):
         for hook in configuration.get("webhooks") or ():
-            if matching.matches(hook, "rules", attributes) and _conditions(hook, attributes):
-                yield {**hook, "configuration": configuration["metadata"]["uid"]}
+            shown = matching.matched(hook, "rules", attributes)
+            if shown is not None and _conditions(hook, attributes):
+                yield {**hook, "configuration": configuration["metadata"]["uid"], "shown": shown}
 
 
 def _conditions(hook: Obj, attributes: Attributes) -> bool:
@@ -124,9 +130,9 @@ def _ask(hook: Obj, attributes: Attributes, phase: tuple[str, ...]) -> Obj | Non
         named,
         version,
     )
-    request = matching.request_of(attributes, str(uuid.uuid4()))
-    request["object"] = matching.whole(attributes, attributes.obj)
-    request["oldObject"] = matching.whole(attributes, attributes.old)
+    request = matching.request_of(attributes, str(uuid.uuid4()), hook["shown"])
+    request["object"] = _shown(hook, attributes, attributes.obj)
+    request["oldObject"] = _shown(hook, attributes, attributes.old)
     answer = attributes.reviews.ask(Call(key, hook, request))
     if answer.response is None:
         if hook.get("failurePolicy", "Fail") == "Ignore":
@@ -136,6 +142,16 @@ def _ask(hook: Obj, attributes: Attributes, phase: tuple[str, ...]) -> Obj | Non
     if not answer.response.get("allowed"):
         raise refusal(hook["name"], answer)
     return answer.response
+
+
+def _shown(hook: Obj, attributes: Attributes, obj: Obj | None) -> Obj | None:
+    """An object as the webhook's rules name it: of another version, where they matched that."""
+    shown: Kind = hook["shown"]
+    if shown == attributes.kind or not obj:
+        return matching.whole(attributes, obj)
+    other = convert.shown(shown, convert.stored(attributes.kind, deepcopy(obj)))
+    plain = {name: value for name, value in other.items() if name not in ("kind", "apiVersion")}
+    return {"kind": shown.kind, "apiVersion": shown.api_version, **plain}
 
 
 def refusal(name: str, answer: Answer) -> status.ApiError:

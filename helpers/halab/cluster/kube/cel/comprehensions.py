@@ -46,7 +46,8 @@ def expand(expression: str) -> str:
 
 def _arguments(text: str, start: int) -> tuple[int, list[int]]:
     """Where the bracket that was opened before ``start`` is closed (-1: nowhere), and the commas in between."""
-    depth, commas = 0, []
+    depth = 0
+    commas: list[int] = []
     for at in range(start, len(text)):
         letter = text[at]
         if letter in "([{":
