@@ -82,6 +82,14 @@ def test_pristine_fails_and_the_solution_passes(
 
 @each_lab
 @pytest.mark.needs("kubectl", "nginx", "busybox")
+def test_the_scene_has_no_field_that_the_api_does_not_know(lab: catalog.Lab, play: Play) -> None:
+    if lab.manifests.is_dir():
+        done = play(lab.slug).scene.kubectl("apply", "--dry-run=server", "-f", str(lab.manifests))
+        assert done.returncode == 0 and "unknown field" not in done.stderr, done.stderr
+
+
+@each_lab
+@pytest.mark.needs("kubectl", "nginx", "busybox")
 def test_reset_brings_the_beginning_back_and_keeps_the_learner_s_files(lab: catalog.Lab, play: Play) -> None:
     session = play(lab.slug)
     aside = partial(session.scene.files.parent.glob, f"{lab.slug}.*/mine.txt")
