@@ -127,7 +127,7 @@ TABLE: tuple[Row, ...] = (
         DOCS + "concepts/extend-kubernetes/api-extension/apiserver-aggregation/"),
     Row("API", "Protobuf", S, "Request bodies in protobuf are accepted, answers are always JSON.",
         DOCS + "reference/using-api/api-concepts/#protobuf-encoding"),
-    Row("API", "HTTP/2", S, "The API server speaks HTTP/1.1 alone; clients that would rather have HTTP/2 take it, with a connection for each watch.",
+    Row("API", "HTTP/2", S, "The API server speaks HTTP/1.1 alone, which every client takes, with a connection for each watch; large answers are not compressed.",
         DOCS + "concepts/security/controlling-access/"),
     Row("API", "Depth of objects", R, "An object nested deeper than 250 levels is refused with a 400; Kubernetes' parsers take 10,000.",
         DOCS + "reference/using-api/api-concepts/"),

@@ -50,6 +50,16 @@ async def test_every_answer_names_its_flow(client: Client) -> None:
     assert {name: found.get(name) for name in uids} == uids
 
 
+async def test_every_answer_names_its_entry_in_the_audit_log_as_the_client_did_if_it_did(client: Client) -> None:
+    _, headers, _ = await client.request("GET", "/api/v1/namespaces/nope", headers={"Audit-ID": "mine"})
+    assert {name.lower(): value for name, value in headers.items()}["audit-id"] == "mine"
+    made = set()
+    for _ in range(2):
+        _, headers, _ = await client.request("GET", "/version")
+        made.add({name.lower(): value for name, value in headers.items()}["audit-id"])
+    assert len(made) == 2
+
+
 async def test_a_flow_schema_tells_whether_its_level_exists_and_mandatory_ones_come_back(client: Client) -> None:
     spec = {"matchingPrecedence": 5000, "priorityLevelConfiguration": {"name": "later"}, "rules": [RULE]}
     await client.create(FLOW_SCHEMAS, {"metadata": {"name": "mine"}, "spec": spec})

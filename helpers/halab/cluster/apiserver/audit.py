@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from halab.cluster.apiserver.names import new_uid, now_micro
+from halab.cluster.apiserver.names import now_micro
 from halab.cluster.apiserver.request import Request
 
 MAX_BYTES = 8 << 20
@@ -66,7 +66,7 @@ def _event(request: Request) -> dict[str, Any]:
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
         "level": "Metadata",
-        "auditID": new_uid(),
+        "auditID": request.audit_id.decode("latin-1"),
         "stage": "ResponseComplete",
         "requestURI": request.path + (f"?{query.decode('latin-1')}" if query else ""),
         "verb": request.verb,

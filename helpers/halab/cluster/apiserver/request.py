@@ -11,6 +11,7 @@ import orjson
 
 from halab.aio.http import Message, Receive, Scope, Send
 from halab.cluster.apiserver.admission.reviews import Reviews
+from halab.cluster.apiserver.names import new_uid
 from halab.cluster.kube import status
 from halab.cluster.kube.kinds import Kind
 
@@ -54,6 +55,7 @@ class Request:
 
     __slots__ = (
         "_params",
+        "audit_id",
         "audit_object",
         "body",
         "detached",
@@ -88,6 +90,7 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.audit_id = self.headers.get(b"audit-id") or new_uid().encode()
         self.user = ANONYMOUS
         self.is_resource = False
         self.group = self.version = self.resource = self.namespace = self.name = self.subresource = self.subpath = ""
@@ -214,7 +217,7 @@ class Request:
     def start(
         self, code: int, content_type: bytes, length: int | None = None, more: Iterable[tuple[bytes, bytes]] = ()
     ) -> Message:
-        headers = [(b"cache-control", b"no-cache, private"), *self.flow, *more]
+        headers = [(b"audit-id", self.audit_id), (b"cache-control", b"no-cache, private"), *self.flow, *more]
         if content_type:
             headers.insert(0, (b"content-type", content_type))
         if length is not None:
