@@ -384,8 +384,8 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("coordination.k8s.io", ("v1",)),
     ("node.k8s.io", ("v1",)),
     ("discovery.k8s.io", ("v1",)),
-    ("resource.k8s.io", ("v1",)),
     ("flowcontrol.apiserver.k8s.io", ("v1",)),
+    ("resource.k8s.io", ("v1",)),
     ("metrics.k8s.io", ("v1beta1",)),
 )
 """Groups in the order in which discovery lists them, each with its versions, the preferred first."""
