@@ -11,7 +11,7 @@ import pytest
 from halab.cluster.node import checks, hooks
 from halab.cluster.node.checks import Outcome, Target, http_call
 from halab.cluster.node.environment import build
-from halab.cluster.node.hosts import hostname_of, hostname_problem, hosts_file
+from halab.cluster.node.hosts import hostname_of, hostname_problem, hosts_file, resolver_problems
 from halab.cluster.node.projection import Context, VolumeError, files_of
 from halab.cluster.node.pulling import format_problem
 from halab.cluster.node.volumes import Volumes
@@ -139,3 +139,15 @@ def test_a_variable_may_tell_another_containers_limit_of_what_a_path_needs_there
 def test_a_request_says_whether_it_is_a_probes_or_a_hooks() -> None:
     assert http_call({"port": 80}, {}, "10.0.0.1").agent == "kube-probe/1.34"
     assert http_call({"port": 80}, {}, "10.0.0.1", "lifecycle").agent == "kube-lifecycle/1.34"
+
+
+def test_what_a_resolver_does_not_take_is_told() -> None:
+    many = [f"10.0.0.{number}" for number in range(1, 4)]
+    of = POD | {"spec": {"dnsConfig": {"nameservers": many, "searches": [f"d{number}" for number in range(30)]}}}
+    search, servers = resolver_problems(of, "10.96.0.10")
+    assert servers == (
+        "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        "10.96.0.10 10.0.0.1 10.0.0.2"
+    )
+    assert search.startswith("Search Line limits were exceeded, ") and search.endswith(" d28")
+    assert resolver_problems(POD | {"spec": {}}, "10.96.0.10") == []

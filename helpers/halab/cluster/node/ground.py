@@ -12,7 +12,7 @@ from halab.settings import PROCESS
 
 from . import clockfile
 from .hostports import HostPorts
-from .hosts import domain_name_of, hostname_of, hostname_problem, resolver
+from .hosts import domain_name_of, hostname_of, hostname_problem, resolver, resolver_problems
 from .node import private_localhost
 from .projection import VolumeError, references
 from .registration import HANDLERS
@@ -52,6 +52,7 @@ class Ground:
             return self._later("FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
         try:
             if self.sandbox is None:
+                await self._warn()
                 self.sandbox = self._new_sandbox()
             first = not volumes.paths and worker.pod["spec"].get("volumes")
             await volumes.set_up(worker.context)
@@ -74,6 +75,16 @@ class Ground:
             worker.record.sandbox_ready = True
             worker.publish()
         return True
+
+    async def _warn(self) -> None:
+        """Of what the pod wishes and does not get, but can do without."""
+        worker, node = self.worker, self.worker.node
+        names = [each["name"] for each in worker.pod["spec"].get("imagePullSecrets") or () if each.get("name")]
+        if missing := [name for name in names if await node.secret(worker.namespace, name) is None]:
+            text = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); attempting to pull the image may not succeed."
+            worker.event("Warning", "FailedToRetrieveImagePullSecret", text)
+        for problem in resolver_problems(worker.pod, node.config.addresses.dns):
+            worker.event("Warning", "DNSConfigForming", problem)
 
     async def _runtime_problem(self) -> str:
         """Why the pod's RuntimeClass cannot be had here, or empty."""

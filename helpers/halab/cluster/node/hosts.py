@@ -5,6 +5,7 @@ from __future__ import annotations
 from halab.cluster.kube.types import Obj
 from halab.sandbox import Dns
 
+MOST_SERVERS, MOST_DOMAINS = 3, 32  # what a resolver takes
 DOMAIN = "cluster.local"
 HOSTNAME_BYTES = 63
 FQDN_BYTES = 64
@@ -64,27 +65,48 @@ def hosts_file(pod: Obj, address: str, node_name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def resolver(pod: Obj, cluster_dns: str) -> tuple[Dns | None, str | None]:
-    """The cluster's resolver as the pod should use it and /etc/resolv.conf's text; (None, None) leaves the host's own.
-
-    (https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy)
-    """
+def _wishes(pod: Obj, cluster_dns: str) -> tuple[list[str], list[str], dict[str, str]] | None:
+    """Name servers, search domains and options, more perhaps than a resolver takes; None leaves the host's own."""
     spec = pod["spec"]
     policy = spec.get("dnsPolicy", "ClusterFirst")
     extra = spec.get("dnsConfig") or {}
-    namespace = pod["metadata"]["namespace"]
     servers: list[str] = []
     search: list[str] = []
     options: dict[str, str] = {}
     if policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not spec.get("hostNetwork")):
         servers = [cluster_dns]
-        search = [f"{namespace}.svc.{DOMAIN}", f"svc.{DOMAIN}", DOMAIN]
+        search = [f"{pod['metadata']['namespace']}.svc.{DOMAIN}", f"svc.{DOMAIN}", DOMAIN]
         options = {"ndots": "5"}
     elif policy != "None" and not extra:
-        return None, None
-    servers = list(dict.fromkeys(servers + list(extra.get("nameservers") or ())))[:3]
-    search = list(dict.fromkeys(search + list(extra.get("searches") or ())))[:32]
+        return None
+    servers = list(dict.fromkeys(servers + list(extra.get("nameservers") or ())))
+    search = list(dict.fromkeys(search + list(extra.get("searches") or ())))
     options |= {option["name"]: str(option.get("value") or "") for option in extra.get("options") or ()}
+    return servers, search, options
+
+
+def resolver_problems(pod: Obj, cluster_dns: str) -> list[str]:
+    """What of the pod's wishes is left out, in kubelet's words."""
+    servers, search, _ = _wishes(pod, cluster_dns) or ([], [], {})
+    found = []
+    if len(search) > MOST_DOMAINS:
+        text = "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
+        found.append(text + " ".join(search[:MOST_DOMAINS]))
+    if len(servers) > MOST_SERVERS:
+        text = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        found.append(text + " ".join(servers[:MOST_SERVERS]))
+    return found
+
+
+def resolver(pod: Obj, cluster_dns: str) -> tuple[Dns | None, str | None]:
+    """The cluster's resolver as the pod should use it and /etc/resolv.conf's text; (None, None) leaves the host's own.
+
+    (https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-dns-policy)
+    """
+    wishes = _wishes(pod, cluster_dns)
+    if wishes is None:
+        return None, None
+    servers, search, options = wishes[0][:MOST_SERVERS], wishes[1][:MOST_DOMAINS], wishes[2]
     lines = [f"search {' '.join(search)}"] if search else []
     lines += [f"nameserver {server}" for server in servers]
     if options:
