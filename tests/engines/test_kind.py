@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from halab.backends import choice, kind_run, preflight
 from halab.backends.kind import Kind
 from halab.errors import HalabError
+from halab.images.api import Request
 from halab.images.embedded import EmbeddedEngine
 
 from .dockerd import docker
@@ -32,7 +34,7 @@ def engine(dockerd: str, halab_home: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 def test_kind_itself_accepts_the_configuration_and_a_missing_image_is_explained(engine: str) -> None:
     said: list[str] = []
-    with pytest.raises(HalabError, match=r"node image cannot be pulled|fully subnetted|does not allow"):
+    with pytest.raises(HalabError, match=r"an image cannot be pulled|fully subnetted|does not allow"):
         Kind("k", {"image": "127.0.0.1:1/kindest/node:v1.34.0"}).up(said.append)
     assert any("ensuring node image" in text for text in said)
 
@@ -44,6 +46,56 @@ def test_nodes_that_cannot_start_are_removed(engine: str, halab_home: Path, tmp_
     with pytest.raises(HalabError) as raised:
         Kind("k", {"image": "kindest/node:v1.34.99"}).up(lambda _text: None)
     assert raised.value.remedy
+    assert "kind" not in docker(engine, "network", "ls", "--format", "{{.Name}}").split()
+
+
+# As little of a node as kind needs to come as far as kubeadm.
+NODE = {
+    "boot": "echo Reached target Multi-User System.; exec sleep 1000",
+    "kubeadm": "echo '[kubelet-check] The kubelet is not running' >&2; exit 1",
+    **dict.fromkeys(("bash", "systemctl", "containerd", "crictl", "ctr"), "exit 0"),
+}
+# No container needs to be privileged for that, and not every machine allows it.
+DOCKER = """#!/bin/bash
+words=()
+for word in "$@"; do [ "$word" = --privileged ] || words+=("$word"); done
+exec {docker} "${{words[@]}}"
+"""
+
+
+@pytest.fixture
+def node_image(engine: str, halab_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A node image whose control plane does not come up, and a ``docker`` that makes its nodes ordinary containers."""
+    context, programs = tmp_path / "node", tmp_path / "programs"
+    for folder in (context, programs):
+        folder.mkdir()
+    for name, text in NODE.items():
+        (context / name).write_text(f"#!/bin/sh\n{text}\n")
+        (context / name).chmod(0o755)
+    (context / "config.toml").write_text("version = 2\n")
+    (context / "version").write_text("v1.34.98\n")
+    lines = ("FROM busybox:1.36", f"COPY {' '.join(NODE)} /usr/bin/", "COPY config.toml /etc/containerd/", "COPY version /kind/")
+    (context / "Dockerfile").write_text("\n".join((*lines, 'ENTRYPOINT ["/usr/bin/boot"]\n')))
+    name = "kindest/node:v1.34.98"
+    own = EmbeddedEngine(halab_home)
+    own.build(Request(context, tags=(name,)), lambda _event: None)
+    own.save([name], tmp_path / "node.tar")
+    docker(engine, "load", "-i", str(tmp_path / "node.tar"))
+    (programs / "docker").write_text(DOCKER.format(docker=shutil.which("docker")))
+    (programs / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    return name
+
+
+def test_kind_makes_all_nodes_and_a_control_plane_that_fails_is_explained_and_leaves_nothing(
+    engine: str, node_image: str
+) -> None:
+    said: list[str] = []
+    volumes = docker(engine, "volume", "ls", "-q")
+    with pytest.raises(HalabError, match=r"control plane did not come up in time .*kubelet is not running"):
+        Kind("k", {"image": node_image}).up(said.append)
+    assert "kind: starting control-plane" in said
+    assert docker(engine, "volume", "ls", "-q") == volumes
     assert "kind" not in docker(engine, "network", "ls", "--format", "{{.Name}}").split()
 
 

@@ -22,25 +22,28 @@ STEP = re.compile(r"^\s*[•✓✗]\s*(?P<text>.*?)[\s.]*(?:[^\w\s.,()'-]+[\s\W]
 KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"unable to apply caps|operation not permitted.*caps", "this machine does not allow privileged containers", "halab up --backend embedded"),
     (r"too many open files|failed to create fsnotify watcher", "inotify limits are too low for so many nodes", "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"),
-    (r"failed to pull image|pull access denied|manifest unknown|no such host|i/o timeout.*registry|TLS handshake timeout|connection refused.*/v2/", "the node image cannot be pulled", "check the network or proxy; or load it (docker load -i FILE) and set HALAB_KIND_IMAGE"),
+    (r"failed to pull image|pull access denied|manifest unknown|no such host|i/o timeout.*registry|TLS handshake timeout|connection refused.*/v2/", "an image cannot be pulled: the nodes', or with three control planes that of kind's load balancer", "check the network or proxy; or load it (docker load -i FILE) and set HALAB_KIND_IMAGE"),
     (r"port is already allocated|address already in use", "a port of this machine is taken", "free it, or choose others: halab up --backend kind --http-port PORT --https-port PORT"),
     (r"all predefined address pools have been fully subnetted|Pool overlaps", "Docker has no free subnet for kind's network", "docker network prune; a VPN's range may clash too"),
     (r"[Cc]annot connect to the Docker daemon|docker daemon running", "no Docker engine answers", "start Docker"),
     (r"permission denied.*docker\.sock", "Docker's socket may not be opened", "sudo usermod -aG docker $USER, then log in again"),
-    (r"cgroup v1|cgroups v1|unified cgroup|could not find a log line that matches.*Multi-User System", "the node's system did not come up, most often for cgroup reasons", "see halab doctor: cgroup; a 1.34 node image runs on cgroup v1"),
+    (r"not run on a host using cgroup v1|unified cgroup|could not find a log line that matches.*Multi-User System", "the node's system did not come up, most often for cgroup reasons", "see halab doctor: cgroup; a 1.34 node image runs on cgroup v1"),
     (r"no space left on device", "the disk is full", "docker system prune"),
     (r"kubelet is not (healthy|running)|timed out waiting for the condition", "the control plane did not come up in time", "more memory or fewer nodes: halab up --backend kind --nodes 2"),
 )  # fmt: skip
 
 
-def explained(subject: str, text: str) -> HalabError:
-    """The error that a learner can act on; the program's own last words where the failure is not a known one."""
-    for pattern, meaning, remedy in KNOWN:
-        if re.search(pattern, text, re.IGNORECASE):
-            last = re.search(rf"[^\n]*(?:{pattern})[^\n]*", text, re.IGNORECASE)
-            return MachineError(subject, f"{meaning} ({(last[0] if last else '').strip()[:240]})", remedy)
-    words = [line for line in text.strip().splitlines() if line.strip() and not line.startswith("Stack Trace")]
-    return ClusterError(subject, " / ".join(words[-3:])[-500:] or "failed without a word", "halab doctor may know more")
+def explained(subject: str, text: str, more: str = "") -> HalabError:
+    """The error that a learner can act on; the program's own words where the failure is not a known one. ``more`` is what others said, nodes' logs."""
+    for said in (text, more):
+        for pattern, meaning, remedy in KNOWN:
+            if found := re.search(rf"[^\n]*(?:{pattern})[^\n]*", said, re.IGNORECASE):
+                return MachineError(subject, f"{meaning} ({found[0].strip()[:240]})", remedy)
+    words = [line.strip() for line in text.partition("Stack Trace")[0].splitlines() if line.strip()]
+    error = next((index for index, line in enumerate(words) if line.startswith("ERROR:")), max(0, len(words) - 3))
+    return ClusterError(
+        subject, " / ".join(words[error : error + 4])[:700] or "failed without a word", "halab doctor may know more"
+    )
 
 
 def environment() -> dict[str, str]:
@@ -87,7 +90,7 @@ def create(name: str, config: Path, kubeconfig: Path, report: Callable[[str], No
         process.wait(30)
         raise
     if status:
-        raise explained(f"kind cluster {name}", "".join(lines) + last_words(name))
+        raise explained(f"kind cluster {name}", "".join(lines), last_words(name))
 
 
 def step(line: str) -> str:

@@ -70,3 +70,14 @@ def test_known_failures_say_what_they_mean_and_what_to_do(said: str, meaning: st
 
 def test_an_unknown_failure_shows_the_program_s_last_words() -> None:
     assert "the moon is full" in kind_run.explained("kind", "one\nthe moon is full\n").fact
+
+
+def test_a_program_s_own_error_comes_before_what_nodes_logged_and_a_warning_is_none() -> None:
+    said = "WARNING: cgroup v1 is deprecated in Kubernetes\nERROR: failed to create cluster: failed to read it\n\nCommand Output: no such file\nStack Trace:\nx"
+    fact = kind_run.explained("kind cluster x", said, "\nx-worker (running): Reached target").fact
+    assert (
+        fact.startswith("ERROR: failed to create cluster: failed to read it / Command Output: no such file")
+        and "x-worker" not in fact
+    )
+    assert "free subnet" not in fact and "cgroup" not in fact
+    assert "inotify" in kind_run.explained("kind cluster x", said, "\nx: too many open files").fact
