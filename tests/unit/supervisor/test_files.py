@@ -9,7 +9,7 @@ import pytest
 
 from halab.cluster.apiserver.audit import Audit
 from halab.cluster.supervisor.files import bound, exchange, write_private
-from halab.cluster.supervisor.prepare import Wish, prepare
+from halab.cluster.supervisor.prepare import Wish, prepare, write
 from halab.errors import MachineError
 from halab.settings import halab_home
 
@@ -93,3 +93,17 @@ def test_a_relative_state_directory_is_ignored_and_a_user_without_a_home_is_told
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("Could not determine home directory.")))
     with pytest.raises(MachineError, match="set HALAB_HOME"):
         halab_home()
+
+
+def test_keys_that_an_older_version_did_not_make_are_made_and_the_others_kept(tmp_path: Path) -> None:
+    made = prepare(Wish(tmp_path, "default"), lambda _text: None)
+    made.claim.socket.close()
+    folder = made.config.directory / "pki"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    newer = {path.name for path in (made.config.proxy_authority, made.config.proxy_certificate, made.config.proxy_key)}
+    for name in newer:
+        (folder / name).unlink()
+    write(made.config, lambda _text: None)
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(after) == set(before)
+    assert {name for name in after if after[name] != before[name]} == newer

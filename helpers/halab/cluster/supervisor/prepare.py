@@ -191,7 +191,16 @@ def with_nodes(config: ClusterConfig, count: int | None) -> ClusterConfig:
 def write(config: ClusterConfig, report: Report) -> None:
     """Keys, kubeconfig and ``cluster.json``; the last file written says that the rest is whole."""
     try:
-        keys = (config.ca_file, config.certificate, config.key, config.service_account_key, config.kubelet_certificate)
+        keys = (
+            config.ca_file,
+            config.certificate,
+            config.key,
+            config.service_account_key,
+            config.kubelet_certificate,
+            config.proxy_authority,
+            config.proxy_certificate,
+            config.proxy_key,
+        )
         if not all(path.exists() for path in keys):
             report("making certificates")
             from halab.cluster.supervisor import pki  # 50 ms of imports that the start of an existing cluster need not pay
