@@ -1,5 +1,7 @@
 """Checks of lab 11: both registries are asked for the digest, the pods report theirs, and a pod starts while a registry is down."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -60,7 +62,13 @@ def starts_without_the_first_registry(scene: Scene) -> Result:
         return problem
     pods = sorted(scene.pods(f"app={NAME}"), key=lambda pod: str(pod["metadata"]["name"]))
     victim, known = pods[0]["metadata"]["name"], {pod["metadata"]["uid"] for pod in pods}
-    with _first_registry_down(scene), _cache_empty(scene, _digest(pods[0])):
+    with _first_registry_down(scene) as down, _cache_empty(scene, _digest(pods[0])) as empty:
+        if not down:
+            return Failed(
+                f"the registry at {_place(scene, PORTS[0])} cannot be stopped: it is none of halab's", "halab image registry ls"
+            )
+        if not empty:
+            return Failed("the nodes' copy of the image is still there: nothing would be shown", "halab image ls")
         scene.api.delete("pods", victim, grace=0)
 
         def decided(seen: list[Obj]) -> bool:
@@ -103,10 +111,21 @@ def _place(scene: Scene, port: int) -> str:
 def _pushed(scene: Scene, port: int, tag: str) -> tuple[str, str]:
     """The digest of shop:``tag`` in a registry, or why there is none."""
     address = (scene.environment["LAB_ADDRESS"], port)
-    answer = fetch(address, f"/v2/{NAME}/manifests/{tag}", method="HEAD", headers={"Accept": ACCEPT})
-    if answer.ok:
-        return answer.headers.get("docker-content-digest", ""), ""
-    return "", f"has no {NAME}:{tag}" if answer.status == 404 else str(answer)
+    answer = fetch(address, f"/v2/{NAME}/manifests/{tag}", headers={"Accept": ACCEPT})
+    if not answer.ok:
+        return "", f"has no {NAME}:{tag}" if answer.status == 404 else str(answer)
+    digest, said = f"sha256:{hashlib.sha256(answer.body.encode()).hexdigest()}", answer.headers.get("docker-content-digest")
+    if said != digest:
+        return "", f"says that {NAME}:{tag} is {said}, and sends {digest[:19]}"
+    try:
+        document = json.loads(answer.body)
+        parts = [document["config"]["digest"], *(layer["digest"] for layer in document["layers"])]
+    except (ValueError, KeyError, TypeError):
+        return "", f"has {NAME}:{tag}, but not as an image manifest"
+    for part in parts:
+        if not fetch(address, f"/v2/{NAME}/blobs/{part}", method="HEAD").ok:
+            return "", f"has {NAME}:{tag}, but not its part {part[:19]}"
+    return digest, ""
 
 
 def _two_run(scene: Scene) -> Failed | None:
@@ -128,27 +147,36 @@ def _digest(pod: Obj) -> str:
     return str(statuses[0].get("imageID", "")).rpartition("@")[2]
 
 
+def _has(scene: Scene, digest: str) -> bool:
+    try:
+        scene.images.inspect(digest)
+    except ImageError:
+        return False
+    return True
+
+
 @contextmanager
-def _first_registry_down(scene: Scene) -> Iterator[None]:
+def _first_registry_down(scene: Scene) -> Iterator[bool]:
+    """Whether it is really down."""
     registries, place = Registries(halab_home()), _place(scene, PORTS[0])
     running = [one for one in registries.registries() if one.address == place and one.pid]
     for one in running:
         registries.stop(one.name)
     try:
-        yield
+        yield not fetch((scene.environment["LAB_ADDRESS"], PORTS[0]), "/v2/").status
     finally:
         for one in running:
             registries.start(one.name, one.address)
 
 
 @contextmanager
-def _cache_empty(scene: Scene, digest: str) -> Iterator[None]:
-    """The nodes' copy of an image is forgotten, as on a new node; afterwards the names that it had are there again."""
+def _cache_empty(scene: Scene, digest: str) -> Iterator[bool]:
+    """The nodes' copy of an image is forgotten, as on a new node (whether it is: the value); afterwards the names that it had are there again."""
     names = list(scene.images.inspect(digest)["RepoTags"])
     with suppress(ImageError):
         scene.images.remove(digest, force=True)
     try:
-        yield
+        yield not _has(scene, digest)
     finally:
         for name in names:
             with suppress(ImageError):  # the pull failed: there is nothing to name, and whoever needs it pulls again

@@ -53,6 +53,12 @@ def retries_hide_the_sick_pod(scene: Scene) -> Result:
             f"{len(bad)} of {FEW} requests for {PAY}/healthz failed: {statuses(bad)}",
             "look at the route's retry: which answers count as failures, how many attempts are there?",
         )
+    asked = {answer.headers.get("x-served-by", "") for answer in _ask(scene, PAY, "/", FEW)}
+    if left := _sick(scene) - asked:
+        return Failed(
+            f"no request for {PAY} fails, but none reaches {', '.join(sorted(left))} either: what is never asked needs no retry",
+            "to which Service does the route lead, and which pods does it select?",
+        )
     return Passed(f"without retries {seen} of {FEW} requests failed, with them none")
 
 
@@ -81,6 +87,11 @@ def the_sick_pod_is_left_out(scene: Scene) -> Result:
     route = scene.get("httproutes", "bank")
     if route is None or any("retry" in rule for rule in route["spec"].get("rules") or []):
         return Failed("the route bank is not as it was: it must have no retries here", "kubectl get httproute bank -o yaml")
+    if left := _sick(scene) - _members(scene, "bank"):
+        return Failed(
+            f"{', '.join(sorted(left))} is no endpoint of the Service bank: there is nothing to eject",
+            "the proxy is to find out who fails; compare the Service's selector with kubectl get pods --show-labels",
+        )
     first = sum(not answer.ok for answer in _ask(scene, BANK, "/healthz", FEW))
     bad = [answer for answer in _ask(scene, BANK, "/healthz", FEW) if not answer.ok]
     if bad:
@@ -134,6 +145,17 @@ def _scene_is_ready(scene: Scene) -> Failed | None:
 
 def _ask(scene: Scene, host: str, path: str, count: int) -> list[Answer]:
     return fetch_many(scene.reach.ingress(), count, path, host=host)
+
+
+def _sick(scene: Scene) -> set[str]:
+    """The pods of pay that answer 503 where the users ask, whatever Kubernetes thinks of them."""
+    return {str(pod["metadata"]["name"]) for pod in scene.pods("app=pay") if scene.ask_pod(pod, 80, "/healthz").status == 503}
+
+
+def _members(scene: Scene, service: str) -> set[str]:
+    """The pods that a Service leads to, as its EndpointSlices say."""
+    slices = scene.list("endpointslices", f"kubernetes.io/service-name={service}")
+    return {(end.get("targetRef") or {}).get("name", "") for one in slices for end in one.get("endpoints") or []}
 
 
 def _why_no_route(scene: Scene, name: str, host: str) -> str:

@@ -15,6 +15,13 @@ ROBOT, SECRET, KEY_FILE = "robot", "pay-key", "/etc/pay/key"
 TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 FOLLOWS_WITHIN = 10.0  # seconds until a file shows the Secret's new content, once the kubelet looks at the pod
 PATIENCE = 1.5  # seconds without an answer that count as forbidden
+# (API group, resource) -> verb -> the only names that it is needed for, or no names where it is needed for all
+NEEDED: dict[tuple[str, str], dict[str, list[str]]] = {
+    ("", "pods"): {"get": [], "list": [], "watch": []},
+    ("apps", "deployments"): {"get": ["web"]},
+    ("apps", "deployments/scale"): {"get": ["web"], "patch": ["web"], "update": ["web"]},
+}
+WHAT_ELSE = "kubectl auth can-i --list --as says all that it may; what does it need?"
 PORT = 8080  # at which the programs listen in their pods
 
 # Runs inside a pod: asks every URL of its arguments at the same time, prints {url: outcome}.
@@ -68,7 +75,9 @@ def robot_scales_and_nothing_else(scene: Scene) -> Result:
     for what, request in must_not.items():
         status, _ = robot.attempt(*request)
         if status != 403:
-            return Failed(f"{ROBOT} may {what}", "kubectl auth can-i --list --as says all that it may; what does it need?")
+            return Failed(f"{ROBOT} may {what}", WHAT_ELSE)
+    if more := beyond(robot.rules(scene.namespace)):
+        return Failed(f"{ROBOT} may also {', '.join(more)}", WHAT_ELSE)
     return Passed(f"{ROBOT} may {', '.join(must)}; it may not {', '.join(must_not)}")
 
 
@@ -165,6 +174,22 @@ def web_calls_ledger_only(scene: Scene) -> Result:
     if not users.ok:
         return Failed(f"users who ask web are answered {users}", "does the policy close web's own door as well?")
     return Passed(f"web asks ledger: {seen[ledger]}, visitor: {seen[there]}; users of web: {users}")
+
+
+def beyond(rules: list[Obj]) -> list[str]:
+    """What these rules of RBAC allow beyond what the robot needs, in words (at most three). Pure. Anybody may ask about themselves."""
+    found = set()
+    for rule in rules:
+        groups, names = rule.get("apiGroups") or [], rule.get("resourceNames") or []
+        if set(groups) <= {"authorization.k8s.io", "authentication.k8s.io"}:
+            continue
+        for group in groups:
+            for resource in rule.get("resources") or []:
+                needed = NEEDED.get((group, resource), {})
+                for verb in rule["verbs"]:
+                    if verb not in needed or (needed[verb] and names != needed[verb]):
+                        found.add(f"{verb} {resource}" + (f" called {' or '.join(names)}" if names else ""))
+    return sorted(found)[:3]
 
 
 def _try_pod(scene: Scene, pod: Obj) -> str:

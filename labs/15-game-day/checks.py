@@ -1,11 +1,13 @@
 """Checks of lab 15: the failures are drawn from a seed, the verdict comes from the probe's own record."""
 
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
+from halab.backends.access import Obj
 from halab.backends.base import Backend
 from halab.course.requests import statuses
 from halab.course.results import Failed, Passed, Result
@@ -36,10 +38,16 @@ def fit_for_it(scene: Scene) -> Result:
             f"all {len(pods)} of shop run on {next(iter(places))}: who loses that node, loses the shop",
             "how many replicas are there, and what tells the scheduler to spread them?",
         )
-    answers = scene.ask_ingress(HOST, count=20)
+    answers = scene.ask_ingress(HOST, count=20, together=4)
     if bad := [answer for answer in answers if not answer.ok]:
         return Failed(
             f"{len(bad)} of 20 requests for {HOST} fail in peace already: {statuses(bad)}", "kubectl describe httproute"
+        )
+    names = {pod["metadata"]["name"] for pod in scene.pods_of("deployments", "shop")}
+    if strangers := {answer.headers.get("x-served-by", "somebody without a name") for answer in answers} - names:
+        return Failed(
+            f"{HOST} is answered by {', '.join(sorted(strangers))}, not by the Deployment shop, whose pods the day will hit",
+            "to which Service does the route lead, and which pods does it select?",
         )
     return Passed(f"{len(pods)} pods on {len(places)} nodes; {HOST} answers")
 
@@ -54,6 +62,11 @@ def target_held(scene: Scene) -> Result:
     if seen.success_rate < TARGET:
         worst = _worst(played)
         return Failed(f"{seen.sentence()}; the target is {TARGET:.1%}. Most failed after: {worst}", _hint(worst, seen.failures))
+    if played["refused"]:
+        return Failed(
+            f"{seen.sentence()}, but the drain gave up: {', '.join(played['refused'])} could not be evicted, and the node never had its maintenance",
+            "a budget that allows nothing is no budget: how many pods may be missing at a time?",
+        )
     return Passed(f"{seen.sentence()}. What happened: {story}")
 
 
@@ -78,13 +91,16 @@ def play(scene: Scene, *, seed: int | None = None, learner: str = "") -> dict[st
     series = scenario.steps(scenario.load(DAY), seed=seed, learner=learner)
     host, port = scene.reach.ingress()
     failures: list[tuple[float, str]] = []
+    refused: list[str] = []
     with Meter(f"http://{host}:{port}", rate=RATE, host=HOST) as users:
         users.wait(1)
         began = time.time()
 
         def told(outcome: scenario.Outcome) -> None:
             hit = outcome.text if outcome.id else f"{PASSED_OVER} ({outcome.text})"
-            failures.append((time.time() - began, f"{outcome.step.fault}: {hit}"))
+            failures.append((time.time() - began, f"{outcome.step.fault}: {hit.replace(f'pod {scene.namespace}/', '')}"))
+            if outcome.step.fault == "node-drained" and outcome.id:
+                refused.extend(not_evicted(outcome.text, scene.pods()))
 
         try:
             scenario.play(backend, series, namespace=scene.namespace, owner=os.getpid(), confirmed=True, report=told)
@@ -97,7 +113,13 @@ def play(scene: Scene, *, seed: int | None = None, learner: str = "") -> dict[st
         rested = time.monotonic() - since
         users.wait(1)
         users.stop()
-    return {"requests": list(users.requests), "failures": failures, "began": began, "rested": rested}
+    return {"requests": list(users.requests), "failures": failures, "refused": refused, "began": began, "rested": rested}
+
+
+def not_evicted(hits: str, pods: list[Obj]) -> list[str]:
+    """Of the pods that a drain named in ``hits``, those that nobody has told to go. Pure."""
+    kept = {str(pod["metadata"]["name"]) for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+    return sorted(kept & set(re.findall(r"pod [^/;]+/([^;\s]+)", hits)))
 
 
 def _worst(played: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ lab.topology()
 # All three on one node. Somebody asked for it, with a `podAffinity`: close together is fast. It is also one power cut away from nothing.
 #
 # The opposite wish is a **topology spread constraint**: over the values of a node label (`topologyKey`; here each host, in a cloud rather each zone) the numbers of
-# pods may differ by at most `maxSkew`. Four fields deserve a thought:
+# pods may differ by at most `maxSkew`. Three more fields deserve a thought:
 #
 # - `whenUnsatisfiable: DoNotSchedule` makes it a rule; `ScheduleAnyway` a preference.
 # - `nodeTaintsPolicy: Honor`: nodes whose taints the pod does not tolerate, such as lost or cordoned ones, do not count as places. By default they do
@@ -156,7 +156,8 @@ lab.expect("budget-refuses-then-allows")
 # %% id="predict-drain"
 lab.predict(
     "drain",
-    "Three pods on three nodes, a budget of at least two. One node is drained while users send requests. How many fail?",
+    "Three pods on three nodes, a budget of at least two. One node is drained while users send "
+    "requests. How many fail?",
     [
         "about a third, until the pod has moved",
         "none",
@@ -173,7 +174,8 @@ lab.predict(
 # %% id="drain"
 node = lab.scene.pods("app=web")[0]["spec"]["nodeName"]
 meter = lab.traffic("service/web", rate=20)
-# !kubectl drain {node} --pod-selector=app=web --ignore-daemonsets --delete-emptydir-data --timeout=30s
+which = "--pod-selector=app=web --ignore-daemonsets --delete-emptydir-data"
+# !kubectl drain {node} {which} --timeout=30s
 lab.scene.wait_for_ready("deployments", "web", 3)
 # !kubectl uncordon {node}
 # !kubectl get pods -o wide
@@ -187,7 +189,8 @@ print("requests lost:", record.sent - record.ok)
 lab.explain(
     "drain",
     1,
-    f"{record.ok} of {record.sent} requests answered: the pod left the Service, finished its work, and stopped",
+    f"{record.ok} of {record.sent} requests answered: "
+    "the pod left the Service, finished its work, and stopped",
 )
 
 # %% [markdown] id="no-return"
@@ -212,8 +215,8 @@ lab.predict(
     "One of your nodes, with one of three pods, is gone without a word. What do the users see?",
     [
         "nothing: the Service knows at once that the pod is gone",
-        "some requests fail until the node is called NotReady; from then on none, though the replacement comes later",
-        "some requests fail until the replacement is ready",
+        "some requests fail until the node is called NotReady, and none from then on",
+        "some requests fail until the replacement is ready, which is later",
     ],
     ### BEGIN SOLUTION
     answer=1,
@@ -233,11 +236,11 @@ record = meter.record()
 lab.explain(
     "lost-node",
     1,
-    f"{record.ok} of {record.sent} requests were answered; failures: {record.failures}",
+    record.sentence(),
 )
 
 # %% id="events"
-# !kubectl get events --sort-by=.lastTimestamp | grep -i -e NotReady -e TaintManager -e Killing | tail -8
+# !kubectl get events --sort-by=.lastTimestamp | grep -e NotReady -e TaintManager | tail -4
 
 # %% [markdown] id="timeline-words"
 # ## Second by second

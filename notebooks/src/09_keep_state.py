@@ -100,7 +100,7 @@ lab.topology()
 
 # %% id="rollout"
 # !kubectl rollout status statefulset/counter --timeout=60s
-# !kubectl get pods,pvc
+# !kubectl get pods
 
 # %% [markdown] id="order-words"
 # Look at the ages: the pods did not start together. `counter-1` was created only when `counter-0` was ready, as a database wants it whose first member must
@@ -109,7 +109,7 @@ lab.topology()
 # And each pod has a claim named after it: template, set, number.
 
 # %% id="claims" tags=["nbval-check-output"]
-# !kubectl get pvc -o jsonpath='{{range .items[*]}}{{.metadata.name}} {{.status.phase}}{{"\n"}}{{end}}'
+# !kubectl get pvc -o custom-columns=CLAIM:.metadata.name,PHASE:.status.phase
 
 # %% id="check-names" role="check" points=1
 lab.expect("each-has-a-name")
@@ -205,7 +205,7 @@ counted = count("counter-2", "POST")
 # !kubectl wait --for=delete pod/counter-2 --timeout=30s
 
 # %% id="claims-after" tags=["nbval-check-output"]
-# !kubectl get pvc -o jsonpath='{{range .items[*]}}{{.metadata.name}} {{.status.phase}}{{"\n"}}{{end}}'
+# !kubectl get pvc -o custom-columns=CLAIM:.metadata.name,PHASE:.status.phase
 
 # %% [markdown] id="retention-words"
 # It stays: by default a claim outlives the pod, the scaling, and even the StatefulSet itself. Data is kept until a person deletes it. The field

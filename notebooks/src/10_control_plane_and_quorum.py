@@ -75,11 +75,11 @@ lab.topology()
 # %% id="predict-api"
 lab.predict(
     "api",
-    "The API server stops for some seconds while users send 20 requests a second. What do they see?",
+    "The API server stops for some seconds; users send 20 requests a second. What do they see?",
     [
         "no answers any more: Services need the API server",
         "nothing: the proxies know where the pods are, and the pods run on",
-        "answers for as long as a probe takes; then the pods count as unready, and every request fails",
+        "answers for as long as a probe takes; then the pods are unready, and all requests fail",
     ],
     ### BEGIN SOLUTION
     answer=1,
@@ -122,7 +122,7 @@ lab.expect("served-without-the-api")
 # API servers hold no state of their own: run two, put a load balancer in front, done. Controllers and schedulers are the opposite: two that act at once
 # would each create the missing pod. So any number may run, and **one leads**: whoever holds a *Lease*, an object with a name in it that has to be
 # renewed every few seconds. If the leader vanishes, the others wait until the Lease has run out (15 s). A leader that ends in good order may hand it on at once: this cluster's
-# does; Kubernetes' own controller manager learns to with [version 1.36](https://kubernetes.io/docs/concepts/architecture/leases/).
+# does; Kubernetes' own controller manager can from [version 1.36](https://kubernetes.io/docs/concepts/architecture/leases/) on, behind a feature gate.
 #
 # **Your turn.** Start the components `apiserver-2` and `controllers-2` of your cluster (`halab component --help`).
 
@@ -157,6 +157,7 @@ file.write_text(
         line[:-1] + ',etcd-2=http://$LAB_ADDRESS:22380,etcd-3=http://$LAB_ADDRESS:32380"',
     )
 )
+# !grep ^members= member.sh
 ### END SOLUTION
 
 # %% id="start-members"
@@ -166,15 +167,20 @@ file.write_text(
 lab.expect("three-members")
 
 # %% id="status"
+import json
 import os
 
 endpoints = ",".join(
     f"http://{os.environ['LAB_ADDRESS']}:{port}" for port in (2379, 22379, 32379)
 )
-# !halab image exec etcd-1 /usr/local/bin/etcdctl --endpoints {endpoints} endpoint status -w table
+etcdctl = f"halab image exec etcd-1 /usr/local/bin/etcdctl --endpoints {endpoints}"
+for member in json.loads(os.popen(f"{etcdctl} endpoint status -w json").read()):
+    state = member["Status"]
+    role = "leads" if state["leader"] == state["header"]["member_id"] else "follows"
+    log = f"term {state['raftTerm']}, entry {state['raftIndex']}"
+    print(f"{member['Endpoint']:26}  etcd {state['version']}  {role:7}  {log}")
 
 # %% id="put" tags=["nbval-check-output"]
-etcdctl = f"halab image exec etcd-1 /usr/local/bin/etcdctl --command-timeout=3s --endpoints {endpoints}"
 # !{etcdctl} put greeting hello
 # !{etcdctl} get greeting
 
@@ -201,7 +207,7 @@ lab.predict(
 lab.expect("one-may-fail")
 
 # %% id="explain-one"
-lab.explain("one", 1, str(lab.runner.last["one-may-fail"]))
+lab.explain("one", 1, lab.runner.last["one-may-fail"].saw)
 
 # %% id="predict-two"
 lab.predict(
@@ -222,39 +228,31 @@ lab.predict(
 import subprocess
 
 
-def alone(*words):
-    place = f"http://{os.environ['LAB_ADDRESS']}:2379"
-    command = [
-        "halab",
-        "image",
-        "exec",
-        "etcd-1",
-        "/usr/local/bin/etcdctl",
-        "--command-timeout=2s",
-        "--endpoints",
-        place,
-        *words,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return "refused" if done.returncode else done.stdout.split()[-1]
+def alone(words):
+    first = endpoints.split(",")[0]
+    command = f"halab image exec etcd-1 /usr/local/bin/etcdctl --endpoints {first}"
+    done = subprocess.run(
+        f"{command} --command-timeout=2s {words}".split(), capture_output=True, text=True
+    )
+    return "no answer in 2 s" if done.returncode else done.stdout.split()[-1]
 
 
 # !halab image stop --time 3 etcd-2 etcd-3
 seen = {
-    "put": alone("put", "greeting", "goodbye"),
-    "get": alone("get", "greeting"),
-    "stale get": alone("get", "greeting", "--consistency=s"),
+    words: alone(words)
+    for words in ("put greeting goodbye", "get greeting", "get greeting --consistency=s")
 }
 
 # %% id="explain-two"
-lab.explain("two", 2, str(seen))
+lab.explain("two", 2, "; ".join(f"{words}: {outcome}" for words, outcome in seen.items()))
 
 # %% id="seen-two" tags=["nbval-check-output"]
-print(seen)
+for words, outcome in seen.items():
+    print(f"{words:30} {outcome}")
 
 # %% [markdown] id="refuse-words"
-# It *refuses*, and it is right to: it cannot know whether the two others are dead or just out of reach, agreeing on something else at this moment. A
-# Kubernetes whose etcd has lost its majority is therefore read-only in the best case, whatever else is healthy.
+# It *keeps silent*, and it is right to: it cannot know whether the two others are dead or just out of reach, agreeing on something else at this moment. A
+# Kubernetes whose etcd has lost its majority is therefore read-only in the best case (what the API server still has in its cache), whatever else is healthy.
 #
 # So: 3 members bear the loss of 1, 5 of 2. **Two bear none**, and are twice as likely to lose one: worse than a single one. Four bear one, like three.
 

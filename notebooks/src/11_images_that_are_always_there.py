@@ -73,6 +73,7 @@ from pathlib import Path
 
 file = Path("deployment.yaml")
 file.write_text(file.read_text().replace("IMAGE", image))
+# !grep image: deployment.yaml
 ### END SOLUTION
 
 # %% id="apply"
@@ -124,6 +125,8 @@ lab.explain(
 # %% [markdown] id="cache-words"
 # A pod that starts *anew on a node that has the image* does not need a registry either, as long as its `imagePullPolicy` is `IfNotPresent` (the default for a digest
 # and for every tag but `:latest`). With `Always` the kubelet asks the registry about the tag at every start, cached or not: the registry becomes a part of your availability.
+# (So it does from Kubernetes 1.35 on, whatever the policy, for a private image that was pulled here with *another* pod's credentials:
+# the kubelet [has these verified first](https://kubernetes.io/docs/concepts/containers/images/#ensureimagepullcredentialverification).)
 #
 # The hard case is the node that has never seen the image. The check makes one: first registry down, the nodes' copy forgotten, a pod deleted.
 
@@ -137,7 +140,8 @@ lab.expect("starts-without-the-first-registry")
 # What the kubelet wrote about it:
 
 # %% id="events"
-# !kubectl get events --field-selector reason=Pulled -o custom-columns=MESSAGE:.message | tail -3
+which = "--field-selector reason=Pulled --sort-by=.lastTimestamp"
+# !kubectl get events {which} -o custom-columns=MESSAGE:.message | tail -1
 
 # %% [markdown] id="rollback-words"
 # ## Forward, and back
@@ -173,7 +177,8 @@ lab.scene.images.push(stable, lambda line: None)
 # %% id="predict-tag"
 lab.predict(
     "tag",
-    "Somebody pushes version 1.1 under the same tag, shop:stable. Then one of careless' two pods is lost and replaced on a node without a copy. What runs?",
+    "Somebody pushes version 1.1 under the same tag, shop:stable. Then one of careless' two pods "
+    "is lost and replaced on a node without a copy. What runs?",
     [
         "1.0 in both pods: Kubernetes remembers what the tag meant",
         "1.1 in both pods: Kubernetes notices and rolls out",

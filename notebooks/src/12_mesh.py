@@ -77,7 +77,8 @@ lab.expect("ninety-ten")
 # %% id="predict-delay"
 lab.predict(
     "delay",
-    "Version 2.0, which gets one request in ten, becomes 300 ms slower. What happens to the median and to the 99th percentile of all requests?",
+    "Version 2.0, which gets one request in ten, becomes 300 ms slower. What happens to the median "
+    "and to the 99th percentile of all requests?",
     [
         "both rise by about 30 ms, the average of the delay",
         "the median hardly moves, the 99th percentile rises by about 300 ms",
@@ -102,7 +103,8 @@ def percentiles(count=200):
 
 
 before = percentiles()
-# !kubectl annotate service shop-v2 halab.dev/fault='{{"delay": 0.3}}'
+slow = '{"delay": 0.3}'
+# !kubectl annotate service shop-v2 halab.dev/fault='{slow}'
 lab.scene.api.wait(
     "services",
     lambda services: any(
@@ -114,7 +116,11 @@ after = percentiles()
 # !kubectl annotate service shop-v2 halab.dev/fault-
 
 # %% id="explain-delay"
-lab.explain("delay", 1, f"before {before}, with the fault {after}")
+lab.explain(
+    "delay",
+    1,
+    "; ".join(f"{name}: {before[name]}, with the fault {after[name]}" for name in before),
+)
 
 # %% [markdown] id="tail-words"
 # The average hides it; the tail shows it. And a page that makes twenty such calls meets the slow one in most views (1 − 0.9²⁰ = 88 %): *the tail of a
@@ -181,7 +187,8 @@ lab.expect("gives-up-in-time")
 # %% id="predict-eject"
 lab.predict(
     "eject",
-    "bank ejects a pod after 3 failures in a row, for 30 s. 60 users ask, one after the other; before, one in three failed. How many fail now?",
+    "bank ejects a pod after 3 failures in a row, for 30 s. 60 users ask, one after the other; "
+    "before, one in three failed. How many fail now?",
     [
         "none",
         "about three, then none",
@@ -195,7 +202,8 @@ lab.predict(
 
 # %% id="eject" role="answer"
 ### BEGIN SOLUTION
-# !kubectl annotate service bank halab.dev/traffic='{{"ejectAfter": 3, "ejectSeconds": 30}}'
+rule = '{"ejectAfter": 3, "ejectSeconds": 30}'
+# !kubectl annotate service bank halab.dev/traffic='{rule}'
 ### END SOLUTION
 
 # %% id="explain-eject"
@@ -260,11 +268,11 @@ for who in ("nobody", "client"):
     try:
         outcomes[who] = urllib.request.urlopen(address, context=context, timeout=5).status
     except OSError as error:
-        outcomes[who] = type(error).__name__
-outcomes["plaintext"] = str(lab.get("service/ledger"))
+        outcomes[who] = getattr(error, "reason", error)
+outcomes["plaintext"] = lab.get("service/ledger")
 
 # %% id="explain-mtls"
-lab.explain("mtls", 2, str(outcomes))
+lab.explain("mtls", 2, "; ".join(f"{who}: {outcome}" for who, outcome in outcomes.items()))
 
 # %% [markdown] id="fidelity"
 # **What is real here, and what is not.** The TLS, the certificates and the refusal are Envoy's, in front of the Service's address. Two things a mesh has and this lab

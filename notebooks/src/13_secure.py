@@ -32,10 +32,11 @@ lab.topology()
 # %% id="predict-rbac"
 lab.predict(
     "rbac",
-    "The robot may patch deployments (without /scale) 'because it is only for the replicas'. What could somebody with its token do?",
+    "The robot may patch deployments (without /scale) 'because it is only for the replicas'. "
+    "What could somebody with its token do?",
     [
         "only change the number of replicas",
-        "replace the image of any Deployment by a program of their own, with that Deployment's Secrets mounted",
+        "run a program of their own in any Deployment's pods, with the Secrets that these mount",
         "nothing: a Deployment's template is immutable",
     ],
     ### BEGIN SOLUTION
@@ -92,15 +93,17 @@ lab.predict(
 
 # %% id="ask-robot" tags=["nbval-check-output"]
 space = lab.namespace
-# !kubectl auth can-i patch deployments/web --subresource=scale --as=system:serviceaccount:{space}:robot
-# !kubectl auth can-i patch deployments/web --as=system:serviceaccount:{space}:robot
-# !kubectl auth can-i get secrets --as=system:serviceaccount:{space}:robot
+robot = f"system:serviceaccount:{space}:robot"
+# !kubectl auth can-i patch deployments/web --subresource=scale --as={robot}
+# !kubectl auth can-i patch deployments/web --as={robot}
+# !kubectl auth can-i get secrets --as={robot}
 
 # %% id="explain-rbac"
 lab.explain(
     "rbac",
     1,
-    "patch on a Deployment is the right to run any program with all that its pods are given; patch on deployments/scale is a number",
+    "patch on a Deployment is the right to run any program with all that its pods are given; "
+    "patch on deployments/scale is a number",
 )
 
 # %% id="check-robot" role="check" points=2
@@ -193,15 +196,16 @@ lab.expect("key-is-a-file-that-follows")
 #
 # A *privileged* container is root on its node, with a longer way to type it. **Pod Security admission** refuses pods by the namespace's label, at one of three levels:
 # `privileged` (anything), `baseline` (nothing known to be dangerous), `restricted` (good manners). Three modes: `enforce` refuses, `warn` tells the user,
-# `audit` writes it down.
+# `audit` writes it down. (A Deployment is never refused, only its pods: what is wrong then stands in its condition `ReplicaFailure` and in an event.)
 
 # %% id="predict-psa"
 lab.predict(
     "psa",
-    "The namespace is labelled enforce=restricted while a Deployment whose pods do not conform is running. What happens at once?",
+    "The namespace is labelled enforce=restricted while a Deployment whose pods do not conform is "
+    "running. What happens at once?",
     [
         "its pods are evicted",
-        "nothing: running pods stay; the next one that the ReplicaSet makes is refused, and only an event tells",
+        "nothing: running pods stay, but the next one that the ReplicaSet makes is refused",
         "the label is refused, since pods violate it",
     ],
     ### BEGIN SOLUTION
@@ -213,11 +217,12 @@ lab.predict(
 # **Your turn.** First ask what it would hit (`--dry-run=server`), then label the namespace.
 
 # %% id="ask-psa"
-# !kubectl label --dry-run=server --overwrite namespace {space} pod-security.kubernetes.io/enforce=restricted
+level = "pod-security.kubernetes.io/enforce=restricted"
+# !kubectl label --dry-run=server --overwrite namespace {space} {level}
 
 # %% id="label" role="answer"
 ### BEGIN SOLUTION
-# !kubectl label --overwrite namespace {space} pod-security.kubernetes.io/enforce=restricted
+# !kubectl label --overwrite namespace {space} {level}
 ### END SOLUTION
 
 # %% id="intruder"
@@ -251,7 +256,8 @@ ask = "import urllib.request as r; print(r.urlopen('http://ledger/', timeout=2).
 # %% id="predict-np"
 lab.predict(
     "np",
-    "ledger's Service listens at port 80 and leads to port 8080 of its pod. A policy lets web in at port 80. Does web reach http://ledger/?",
+    "ledger's Service listens at port 80 and leads to port 8080 of its pod. A policy lets web in "
+    "at port 80. Does web reach http://ledger/?",
     ["yes: it dials port 80", "no: the policy counts at the pod, where the port is 8080"],
     ### BEGIN SOLUTION
     answer=1,
@@ -317,7 +323,8 @@ lab.expect("ledger-hears-web-only")
 # %% id="predict-dns"
 lab.predict(
     "dns",
-    "A policy lets web connect to ledger's pods at 8080, and to nothing else. What happens to http://ledger/?",
+    "A policy lets web connect to ledger's pods at 8080, and to nothing else. "
+    "What happens to http://ledger/?",
     [
         "it works",
         "refused at once",

@@ -32,9 +32,10 @@ lab.topology()
 # %% id="west" role="answer"
 ### BEGIN SOLUTION
 # !halab up --name west --nodes 1
-# !kubectl --kubeconfig "$(halab kubeconfig --name west)" create configmap place --from-literal=name=west
-# !kubectl --kubeconfig "$(halab kubeconfig --name west)" apply -f shop.yaml
-# !kubectl --kubeconfig "$(halab kubeconfig --name west)" rollout status deployment/shop --timeout=60s
+west = "--kubeconfig $(halab kubeconfig --name west)"
+# !kubectl {west} create configmap place --from-literal=name=west
+# !kubectl {west} apply -f shop.yaml
+# !kubectl {west} rollout status deployment/shop --timeout=60s
 ### END SOLUTION
 
 # %% id="check-west" role="check" points=1
@@ -57,7 +58,8 @@ lab.expect("west-serves")
 # %% id="predict-half"
 lab.predict(
     "half",
-    "This front knows both places, and neither health checks nor retries. West is stopped: every connection there is refused at once. What do users see?",
+    "This front knows both places, and neither health checks nor retries. West is stopped: every "
+    "connection there is refused at once. What do users see?",
     [
         "nothing: a proxy always uses what works",
         "about every second request fails, for as long as west is away",
@@ -86,7 +88,8 @@ with front(
 lab.explain(
     "half",
     1,
-    f"ten users were served by {', '.join(places)}: those of west would meet a refusal, each time anew",
+    f"ten users were served by {', '.join(places)}: those of west would meet a refusal, "
+    "each time anew",
 )
 
 # %% [markdown] id="front-turn"
@@ -158,7 +161,8 @@ lab.explain(
 # %% id="predict-stop"
 lab.predict(
     "stop",
-    "West is stopped as a whole. How many users fail, with health checks twice a second and retries at the other place?",
+    "West is stopped as a whole. How many users fail, with health checks twice a second and "
+    "retries at the other place?",
     ["about ten: those of the first half second", "hardly any", "all, until west is back"],
     ### BEGIN SOLUTION
     answer=1,
@@ -169,7 +173,7 @@ lab.predict(
 lab.expect("front-fails-over")
 
 # %% id="explain-stop"
-lab.explain("stop", 1, str(lab.runner.last["front-fails-over"]))
+lab.explain("stop", 1, lab.runner.last["front-fails-over"].saw)
 
 # %% [markdown] id="state-words"
 # That was the easy half. The shop keeps no state. As soon as there is a database, the question is no longer *where do users go* but *which copy is right*: what west took in
@@ -186,7 +190,8 @@ lab.explain("stop", 1, str(lab.runner.last["front-fails-over"]))
 # %% id="predict-edge"
 lab.predict(
     "edge",
-    "kiosk.yaml tolerates an unreachable node for one second. The node is cut off for a while, and then comes back. What does the kiosk do?",
+    "kiosk.yaml tolerates an unreachable node for one second. The node is cut off for a while, "
+    "and then comes back. What does the kiosk do?",
     [
         "stops as soon as the line is cut",
         "serves on while it is cut off, and is ended the moment the line is back",

@@ -41,7 +41,8 @@ for step in scenario.steps(day):
 # %% id="predict-replicas"
 lab.predict(
     "replicas",
-    "Four replicas with good probes, no retries. A container hangs: it takes connections and answers nobody, until the readiness probe has noticed (about 2 s). "
+    "Four replicas with good probes, no retries. A container hangs: it takes connections and "
+    "answers nobody, until the readiness probe has noticed (about 2 s). "
     "At 40 requests a second, how many fail?",
     [
         "none: there are three others",
@@ -203,8 +204,9 @@ for at, text in played["failures"]:
     failed = sum(not r.ok for r in after)
     slow = percentiles(r.latency for r in after if r.ok).get("99", 0)
     recovered = time_to_recover(after, played["began"] + at)
+    print(f"{at:5.1f} s  {text}")
     print(
-        f"{at:5.1f} s  {text[:60]:60}  failed {failed:2}, 99% within {slow:4.0f} ms, users well after {recovered or 0:.1f} s"
+        f"{'':9}failed {failed}, 99% within {slow:.0f} ms, users well after {recovered or 0:.1f} s"
     )
 
 # %% id="record"
@@ -213,10 +215,12 @@ lab.timeline()
 # %% id="explain-replicas"
 seen = summarize(played["requests"])
 slow = sum(r.latency > 0.6 for r in played["requests"])
+hangs = sum("container-hung" in text for _, text in played["failures"])
 lab.explain(
     "replicas",
     1,
-    f"with retries {seen.sent - seen.ok} of {seen.sent} failed, and {slow} took more than 0.6 s: those would have been the failures",
+    f"with retries {seen.sent - seen.ok} of {seen.sent} failed; in {hangs} hangs {slow} took more "
+    "than 0.6 s: those would have been the failures",
 )
 
 # %% [markdown] id="latency-words"

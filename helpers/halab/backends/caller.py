@@ -46,3 +46,17 @@ class Caller:
         headers = {"Content-Type": PATCH_CONTENT_TYPES["strategic"]} if method == "PATCH" else {}
         status, _, answer = portal.run(self._client.request(method, path, query=query, body=body, headers=headers))
         return status, str(error_of(status, answer)) if status >= 400 else ""
+
+    def rules(self, namespace: str) -> list[Obj]:
+        """All that the caller may do to objects of ``namespace``, as the API server itself lists it (``SelfSubjectRulesReview``)."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        status, _, body = portal.run(self._client.request("POST", path, body=review))
+        if status >= 400:
+            raise error_of(status, body)
+        found: list[Obj] = json.loads(body)["status"].get("resourceRules") or []
+        return found

@@ -146,10 +146,14 @@ def _undo(fault: Fault, place: Place, folder: Path, record: Record) -> None:
     guard.end(record.guard)
 
 
+class Held(UsageError):
+    """What would be hit is held by another failure."""
+
+
 def refuse_conflicts(name: str, planned: Plan, active: list[Record]) -> None:
     for other in active:
         if shared := sorted(set(planned.keys) & set(other.keys)):
-            raise UsageError(
+            raise Held(
                 f"fault {name}",
                 f"conflicts with {other.id}, which holds {', '.join(shared)}",
                 f"heal that first: halab fault heal {other.id}",

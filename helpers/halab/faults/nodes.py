@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from halab.backends.access import ApiError, Obj
 from halab.errors import UsageError
 from halab.faults.base import Data, Fault, Option, Options, Place, Plan
+from halab.faults.containers import OWNERS, pods_of
 
 MARK = "halab.dev/fault"
 LEASES = "kube-node-lease"
@@ -17,8 +18,10 @@ DETECT = Option(
 
 
 def node_named(place: Place, fault: str, target: str) -> Obj:
-    """Raises UsageError with the nodes that there are."""
+    """The node ``NAME``, or the one below a pod of ``deployment/NAME``. Raises UsageError with the nodes that there are."""
     kind, _, name = target.rpartition("/")
+    if kind.lower() in OWNERS:
+        kind, name = "", pods_of(place, fault, target, {"pods": "1", "pick": 0.0})[0]["spec"]["nodeName"]
     nodes = {node["metadata"]["name"]: node for node in place.api.list("nodes")}
     if kind not in ("", "node", "nodes", "no") or name not in nodes:
         raise UsageError(

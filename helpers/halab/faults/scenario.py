@@ -36,9 +36,11 @@ from halab.errors import HalabError, UsageError
 from halab.faults import engine
 from halab.faults.base import LONGEST
 from halab.faults.catalogue import find
+from halab.faults.records import Record
 
 FIELDS = {"name", "seed", "length", "between", "failures"}
 FAILURE_FIELDS = {"fault", "target", "weight", "lasts", "set"}
+PLACES = 8  # how many of a Deployment's pods are tried when other failures hold the one that was drawn
 Span = tuple[float, float]
 
 
@@ -176,8 +178,8 @@ def play(
     report: Callable[[Outcome], None] = lambda _outcome: None,
     wait: Callable[[float], object] = time.sleep,
 ) -> list[Outcome]:
-    """Inject each step at its time. One that cannot be injected (its target is gone, another holds it) is told and passed over. Returns when
-    the last one has had its time.
+    """Inject each step at its time. Where the pod that was drawn is held by another failure, the next one is taken. A step that cannot be
+    injected (its target is gone, another holds it) is told and passed over. Returns when the last one has had its time.
 
     ``wait(seconds)`` is how time passes; a notebook gives an event's ``wait`` to be able to stop early.
     """
@@ -189,16 +191,7 @@ def play(
         if left > 0 and wait(left):
             return outcomes
         try:
-            record = engine.inject(
-                backend,
-                step.fault,
-                step.target,
-                namespace=namespace,
-                duration=step.lasts,
-                options=step.options,
-                owner=owner,
-                confirmed=confirmed,
-            )
+            record = _inject(backend, step, namespace, owner, confirmed)
             outcome = Outcome(step, record.id, "; ".join(record.hits))
             healed = max(healed, time.monotonic() - began + step.lasts)
         except HalabError as error:
@@ -208,3 +201,30 @@ def play(
     if (left := began + healed - time.monotonic()) > 0:
         wait(left)
     return outcomes
+
+
+def _inject(backend: Backend, step: Step, namespace: str, owner: int, confirmed: bool) -> Record:
+    last: engine.Held | None = None
+    for options in others_of(step.options):
+        try:
+            return engine.inject(
+                backend,
+                step.fault,
+                step.target,
+                namespace=namespace,
+                duration=step.lasts,
+                options=options,
+                owner=owner,
+                confirmed=confirmed,
+            )
+        except engine.Held as error:
+            last = error
+    assert last is not None
+    raise last
+
+
+def others_of(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """A step's options, and the same with the other pods that might have been drawn. Pure."""
+    if "pick" not in options:
+        return [options]
+    return [{**options, "pick": round((float(options["pick"]) + share / PLACES) % 1, 3)} for share in range(PLACES)]

@@ -96,3 +96,11 @@ def test_pods_are_chosen_by_their_place_among_the_names() -> None:
     assert [one["metadata"]["name"] for one in chosen(pods, "9", 0.0)] == ["a", "b", "c"]
     with pytest.raises(UsageError, match="neither a number"):
         chosen(pods, "some", 0.0)
+
+
+def test_where_the_pod_that_was_drawn_is_held_the_others_are_tried() -> None:
+    tried = scenario.others_of({"pick": 0.9, "pods": "1"})
+    assert tried[0] == {"pick": 0.9, "pods": "1"}
+    pods = [{"metadata": {"name": f"web-{number}"}} for number in range(4)]
+    assert {chosen(pods, "1", float(each["pick"]))[0]["metadata"]["name"] for each in tried} == {f"web-{n}" for n in range(4)}
+    assert scenario.others_of({"seconds": 0.5}) == [{"seconds": 0.5}], "there is no pod to draw"
