@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from halab.backends.access import Obj
 from halab.backends.base import Backend
+from halab.backends.caller import Caller
 from halab.course.requests import statuses
 from halab.course.results import Failed, Passed, Result
 from halab.course.scene import Scene, describe_pods, is_ready, serves
-from halab.course.vocabulary import trouble_among
+from halab.course.vocabulary import trouble_among, until
 from halab.faults import api as faults
 from halab.faults import scenario
 from halab.traffic.availability import longest_outage, summarize
@@ -21,6 +22,7 @@ from halab.traffic.record import Request
 
 HOST, RATE, TARGET = "shop.game.example", 40.0, 0.999
 LONGEST = 1.0  # seconds that users may be without any answer
+BUDGET = 5.0  # seconds until a disruption budget has counted the pods that are ready again
 SETTLE, REST = 2.0, 25.0  # seconds of traffic after the last failure; seconds until everything must be as it was
 DAY = Path(__file__).parent / "start" / "game-day.yml"
 PLAYED, PASSED_OVER = "game-day", "passed over"
@@ -64,7 +66,7 @@ def target_held(scene: Scene) -> Result:
         return Failed(f"{seen.sentence()}; the target is {TARGET:.1%}. Most failed after: {worst}", _hint(worst, seen.failures))
     if played["refused"]:
         return Failed(
-            f"{seen.sentence()}, but the drain gave up: {', '.join(played['refused'])} could not be evicted, and the node never had its maintenance",
+            f"{seen.sentence()}, but the drain gave up: {', '.join(played['refused'])} could not be evicted, nor now that all is well",
             "a budget that allows nothing is no budget: how many pods may be missing at a time?",
         )
     return Passed(f"{seen.sentence()}. What happened: {story}")
@@ -111,9 +113,18 @@ def play(scene: Scene, *, seed: int | None = None, learner: str = "") -> dict[st
         wanted = int(scene.api.get("deployments", "shop")["spec"].get("replicas", 1))
         scene.wait_for_ready("deployments", "shop", wanted, REST)
         rested = time.monotonic() - since
+        refused = [pod for pod in refused if not until(lambda pod=pod: _may_go(scene, pod), BUDGET)]  # type: ignore[misc]
         users.wait(1)
         users.stop()
     return {"requests": list(users.requests), "failures": failures, "refused": refused, "began": began, "rested": rested}
+
+
+def _may_go(scene: Scene, pod: str) -> bool:
+    """Whether an eviction would be granted, or is no longer needed. What a budget refuses during a failure may be right; in peace it is not."""
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": scene.namespace}}
+    path = f"/api/v1/namespaces/{scene.namespace}/pods/{pod}/eviction"
+    status, _ = Caller.learner(scene.api).attempt("POST", path, body)
+    return status != 429  # too many requests: the budget says no
 
 
 def not_evicted(hits: str, pods: list[Obj]) -> list[str]:
