@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-from halab.cluster.kube import quantity
 from halab.cluster.kube.godiff import go_diff
-from halab.cluster.kube.quota import pod_resources
 from halab.cluster.kube.status import duplicate, forbidden_field, invalid_value, not_supported, required
 from halab.cluster.kube.types import Obj
 from halab.cluster.kube.validation import containers, names, placement, resources, security
@@ -22,6 +20,7 @@ from halab.cluster.kube.validation.meta import (
     metadata,
     metadata_update,
 )  # fmt: skip
+from halab.cluster.kube.validation.pod_resources import of_the_whole
 from halab.cluster.kube.validation.volumes import volumes
 
 APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
@@ -53,7 +52,7 @@ def pod_spec(errors: Errors, spec: Obj, path: str, pod_name: str = "", is_pod: b
     if "ephemeralContainers" in spec:
         containers.ephemeral(errors, spec["ephemeralContainers"], [*ordinary, *init], context, f"{path}.ephemeralContainers")
     if "resources" in spec:
-        _pod_resources(errors, spec, claims, f"{path}.resources")
+        of_the_whole(errors, spec, claims, f"{path}.resources")
     if spec.get("hostNetwork"):
         _host_ports(errors, ordinary, f"{path}.containers", is_pod)
     policy = spec.get("restartPolicy") or ""
@@ -136,32 +135,6 @@ def _names_and_numbers(errors: Errors, spec: Obj, path: str) -> None:
             errors.append(required(f"{path}.os.name", "cannot be empty"))
         elif name not in ("linux", "windows"):
             errors.append(not_supported(f"{path}.os", name, ["linux", "windows"]))
-
-
-def _pod_resources(errors: Errors, spec: Obj, claims: frozenset[str], path: str) -> None:
-    given = spec["resources"]
-    if "claims" in given:
-        errors.append(forbidden_field(f"{path}.claims", "claims cannot be set for Resources at pod-level"))
-    before = len(errors)
-    resources.requirements(errors, given, path, claims, resources.pod_resource)
-    if len(errors) == before:
-        _pod_covers_containers(errors, spec, given.get("requests") or {}, given.get("limits") or {}, path)
-
-
-def _pod_covers_containers(errors: Errors, spec: Obj, requests: Obj, limits: Obj, path: str) -> None:
-    """What a pod asks for as a whole is enough for all its containers, and none of them may have more than it."""
-    together = pod_resources(
-        {"spec": {name: spec[name] for name in ("containers", "initContainers") if name in spec}}, "requests"
-    )
-    for name, total in sorted(together.items()):
-        if name in requests and quantity.compare(total, requests[name]) > 0:
-            message = f"must be greater than or equal to aggregate container requests of {total}"
-            errors.append(invalid_value(f"{path}.requests[{name}]", requests[name], message))
-    for index, container in enumerate(spec.get("containers") or ()):
-        for name, limit in sorted(((container.get("resources") or {}).get("limits") or {}).items()):
-            if name in limits and quantity.compare(limit, limits[name]) > 0:
-                where = f"{path}.containers[{index}][{name}].limits"  # Kubernetes' own path
-                errors.append(invalid_value(where, limit, f"must be less than or equal to pod limits of {limits[name]}"))
 
 
 def _host_ports(errors: Errors, given: list[Obj], path: str, is_pod: bool) -> None:
