@@ -141,9 +141,14 @@ def _merge_list(original: list[Any], patch: list[Any], node: Node | None) -> lis
     original, patch = _special_items(original, patch, key)
     merged = list(original)
     items = node.items if node is not None else None
+    places: dict[Any, int] = {}
+    for index, item in enumerate(merged):
+        if key in item:
+            places.setdefault(_hashed(item[key]), index)
     for item in patch:
-        place = _find(merged, key, _merge_value(item, key))
-        if place < 0:
+        value = _hashed(_merge_value(item, key))
+        place = places.setdefault(value, len(merged))
+        if place == len(merged):
             merged.append(item)
         else:
             merged[place] = _merge_map(merged[place], item, items)
@@ -153,12 +158,11 @@ def _merge_list(original: list[Any], patch: list[Any], node: Node | None) -> lis
 def _special_items(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
     """(what is left of the original list, the patch's items without directives)."""
     plain: list[Any] = []
-    replace = False
+    replace, deleted = False, set()
     for item in patch:
         match item.get(_DIRECTIVE, _DROPPED):
             case "delete":
-                value = _merge_value(item, key)
-                original = [kept for kept in original if kept.get(key, _DROPPED) != value]
+                deleted.add(_hashed(_merge_value(item, key)))
             case "replace":
                 replace = True
             case "merge":
@@ -167,7 +171,9 @@ def _special_items(original: list[Any], patch: list[Any], key: str) -> tuple[lis
                 plain.append(item)
             case directive:
                 raise unclassified(f"unknown patch type: {go_text(directive)} in map: {go_text(item)}")
-    return (plain, []) if replace else (original, plain)
+    if replace:
+        return plain, []
+    return [item for item in original if key not in item or _hashed(item[key]) not in deleted] if deleted else original, plain
 
 
 def _delete_plain(result: Obj, name: str, unwanted: Any) -> None:
@@ -176,7 +182,8 @@ def _delete_plain(result: Obj, name: str, unwanted: Any) -> None:
         return
     if not isinstance(unwanted, list):
         raise unclassified("expected a []interface {}, but received a " + _go_type(unwanted))
-    result[name] = [item for item in current if item not in unwanted]
+    gone = {_hashed(item) for item in unwanted}
+    result[name] = [item for item in current if _hashed(item) not in gone]
 
 
 def _merge_ordered(result: Obj, patch: Obj, name: str, node: Node | None) -> None:
@@ -243,7 +250,8 @@ def _positions(items: list[Any], key: str) -> dict[Any, int]:
 
 
 def _hashed(value: Any) -> Any:
-    return value if not isinstance(value, list | dict) else repr(value)
+    """What finds an equal value in a dict or set: lists are long enough that none may be compared with each of another."""
+    return value if not isinstance(value, list | dict) else (repr(value),)
 
 
 def _key_of(item: Any, key: str) -> Any:
@@ -258,10 +266,6 @@ def _merge_value(item: Obj, key: str) -> Any:
     if key not in item:
         raise unclassified(f"map: {go_text(item)} does not contain declared merge key: {key}")
     return item[key]
-
-
-def _find(items: list[Any], key: str, value: Any) -> int:
-    return next((index for index, item in enumerate(items) if item.get(key, _DROPPED) == value), -1)
 
 
 def _of_maps(original: list[Any], patch: list[Any]) -> bool:
