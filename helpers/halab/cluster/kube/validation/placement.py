@@ -153,15 +153,17 @@ def taints(errors: Errors, given: list[Obj], path: str) -> None:
 
 
 def spread(errors: Errors, constraints: list[Obj], path: str) -> None:
+    pairs = [(each.get("topologyKey") or "", each.get("whenUnsatisfiable") or "") for each in constraints]
+    last = {pair: index for index, pair in enumerate(pairs)}
     for index, constraint in enumerate(constraints):
-        at, key, action = f"{path}[{index}]", constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
+        at, (key, action) = f"{path}[{index}]", pairs[index]
         if constraint.get("maxSkew", 0) <= 0:
             errors.append(invalid_value(f"{at}.maxSkew", constraint.get("maxSkew", 0), "must be greater than zero"))
         if not key:
             errors.append(required(f"{at}.topologyKey", "can not be empty"))
         if action not in ("DoNotSchedule", "ScheduleAnyway"):
             errors.append(not_supported(f"{at}.whenUnsatisfiable", action, ["DoNotSchedule", "ScheduleAnyway"]))
-        if any((c.get("topologyKey") or "", c.get("whenUnsatisfiable") or "") == (key, action) for c in constraints[index + 1 :]):
+        if last[pairs[index]] > index:
             errors.append(duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}"))
         domains = constraint.get("minDomains")
         if domains is not None:

@@ -297,11 +297,10 @@ def _deadline(errors: Errors, new: int | None, old: int | None) -> bool:
 
 
 def _only_added_tolerations(errors: Errors, new: list[Obj], old: list[Obj]) -> None:
-    def timeless(toleration: Obj) -> Obj:
-        return {n: v for n, v in toleration.items() if n != "tolerationSeconds"}
+    def timeless(toleration: Obj) -> frozenset[tuple[str, str]]:
+        return frozenset((n, v) for n, v in toleration.items() if n != "tolerationSeconds")
 
-    kept = [timeless(t) for t in new]
-    if any(timeless(t) not in kept for t in old):
+    if not {timeless(t) for t in old} <= {timeless(t) for t in new}:
         errors.append(forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"))
 
 
