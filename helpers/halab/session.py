@@ -9,8 +9,10 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halab import backends, trouble
@@ -21,6 +23,7 @@ from halab.course.results import Failed, NotPassed, Result
 from halab.course.runner import Runner
 from halab.errors import MachineError, UsageError
 from halab.settings import halab_home
+from halab.timeline.record import RESET, Record
 from halab.traffic.meter import PATIENCE
 
 if TYPE_CHECKING:
@@ -130,9 +133,11 @@ class LabSession:
 
         with self._lock:
             if self._desk is None:
-                folder = halab_home() / "labs" / self.summary.name / self.definition.slug / "timeline"
-                self._desk = Desk(self.scene.api, self.backend, folder, self._again)
+                self._desk = Desk(self.scene.api, self.backend, self._record_folder(), self._again)
             return self._desk
+
+    def _record_folder(self) -> Path:
+        return halab_home() / "labs" / self.summary.name / self.definition.slug / "timeline"
 
     def _again(self, call: str) -> str:
         """The expression that makes a widget again in a fresh kernel (``halab.session`` is what it is called on)."""
@@ -206,7 +211,7 @@ class LabSession:
     def expect(self, task: str) -> None:
         """Check one task and fail the cell if it does not pass (for graded cells)."""
         wanted = self.definition.task(task)
-        line = _Progress(only_in_a_kernel=True)
+        line, began = _Progress(only_in_a_kernel=True), time.monotonic()
         result: Result = Failed("the check was interrupted")
 
         def told(seen: Result, left: float) -> None:
@@ -216,7 +221,7 @@ class LabSession:
 
         with suppress(KeyboardInterrupt):  # who ends it gets what was seen last
             result = self.runner.check(wanted, told=told)
-        line.done("…")
+        line.done(f"(looked for {time.monotonic() - began:.0f} s)")
         if isinstance(result, Failed):
             raise NotPassed(wanted.title, result)
         print(f"✔ {result}")
@@ -239,6 +244,7 @@ class LabSession:
         """The scene as it was at the beginning. Your files are moved aside, not lost."""
         saved = stage.reset(self.definition, self.scene)
         self.progress.clear()
+        Record(self._record_folder()).note(RESET, "the lab was reset")
         if not quiet:
             print(f"lab {self.definition.slug} is as at the beginning" + (f"; your files are in {saved}" if saved else ""))
 

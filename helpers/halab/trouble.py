@@ -14,7 +14,7 @@ from halab.backends.access import ApiError
 from halab.traffic.probe import reason
 
 HERE = str(Path(__file__).parent)
-HANDLED = (NameError, ApiError, OSError, TimeoutError)
+HANDLED = (NameError, IndexError, ApiError, OSError, TimeoutError)
 
 
 def told(value: BaseException, tb: TracebackType | None) -> list[str] | None:
@@ -32,6 +32,11 @@ def told(value: BaseException, tb: TracebackType | None) -> list[str] | None:
             return [
                 f"✘ {value} (line {lines[-1]} of this cell)",
                 f"  If a cell further up makes {name}, run that one first: cells are made to be run in order, from the top.",
+            ]
+        case IndexError() if within_cell:
+            return [
+                f"✘ {value} (line {lines[-1]} of this cell)",
+                "  A list from the cluster is empty while what it lists is not there: see what the cells above said, or ask lab.hint().",
             ]
         case ApiError() if ours:
             return [f"✘ the API server says: {value}"]

@@ -131,6 +131,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection; each request goes to ``App.answer`` and comes back as JSON."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave together: as two small packets, the second would wait for the other side to acknowledge the first
     app: App
 
     def do_GET(self) -> None:
@@ -169,6 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
+        self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet: events are logged, requests are not."""

@@ -151,8 +151,8 @@ lab.expect("lost-pod-is-replaced")
 # %% [markdown] id="crash-words"
 # ## A program that dies is another matter
 #
-# You deleted a *pod*. Now only the *program* in a pod will die: its process number 1 is told to quit. (The shell that says so runs in the same container and ends
-# with it: that is the exit code which `kubectl exec` reports.)
+# You deleted a *pod*. Now only the *program* in a pod will die: its process number 1 is told to quit. (The shell that says so runs in the same container and often
+# ends with it: then `kubectl exec` reports its exit code.)
 
 # %% id="predict-crash"
 lab.predict(

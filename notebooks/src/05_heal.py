@@ -176,11 +176,13 @@ meter.stop()
 
 # %% id="explain-probed"
 record = meter.record()
-lab.explain(
-    "hang-with-probes",
-    1,
-    f"{record.sent - record.ok} of {record.sent} requests lost, for {record.hurt:.1f} s; the restart came after that",
-)
+lost = f"{record.sent - record.ok} of {record.sent} requests lost, for {record.hurt:.1f} s"
+if lab.scene.restarts(victim) > before:
+    lab.explain("hang-with-probes", 1, f"{lost}; the restart came after that")
+else:
+    print(
+        f"{lost}, and nobody restarted {victim}: has web.yaml its probes, and was it applied?"
+    )
 
 # %% [markdown] id="timeline-words"
 # ## Side by side

@@ -211,10 +211,12 @@ meter.stop()
 
 # %% id="explain-bad"
 record = meter.record()
+said = lab.scene.get("deployments", "web")["status"]["conditions"]
+progress = [condition["reason"] for condition in said if condition["type"] == "Progressing"]
 lab.explain(
     "bad-version",
-    1,
-    f"{record.ok} of {record.sent} requests answered, and the Deployment says ProgressDeadlineExceeded",
+    1 if record.ok > record.sent / 2 else 0,
+    f"{record.ok} of {record.sent} requests answered; the Deployment says {', '.join(progress)}",
 )
 
 # %% [markdown] id="bad-why"

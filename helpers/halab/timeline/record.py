@@ -27,6 +27,7 @@ import orjson
 
 Row = dict[str, Any]
 STEP = 0.5  # seconds of traffic in one row
+RESET = "reset"  # the kind of the note that says that the lab began anew
 BIGGEST = 32 << 20  # bytes; a longer record begins anew, the former one is kept beside it
 
 
@@ -89,6 +90,12 @@ def parse(lines: Iterable[bytes]) -> list[Row]:
     return found
 
 
+def since_reset(rows: list[Row]) -> list[Row]:
+    """Rows of the lab's newest beginning: without those of the rounds before it was reset, but for what was predicted then."""
+    resets = [row["at"] for row in rows if (row.get("note") or {}).get("kind") == RESET]
+    return [row for row in cut(rows, resets[-1]) if row["at"] > resets[-1] or "outcome" not in row] if resets else rows
+
+
 def cut(rows: list[Row], since: float) -> list[Row]:
     """Rows from ``since`` on, after one row with the picture of that moment and those of the faults that were still active."""
     from halab.timeline.replay import active_faults, picture_at
@@ -98,5 +105,5 @@ def cut(rows: list[Row], since: float) -> list[Row]:
         return rows
     head: list[Row] = [{"at": since, "whole": True, "set": picture_at(before, since), "gone": []}]
     head += [{"at": row["at"], "fault": row["fault"]} for row in active_faults(before, since)]
-    head += [row for row in before if "prediction" in row or "outcome" in row]
+    head += [{**row, "at": since} for row in before if "prediction" in row or "outcome" in row]
     return [*head, *(row for row in rows if row["at"] >= since)]

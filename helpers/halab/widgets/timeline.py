@@ -11,7 +11,7 @@ from typing import Any
 import traitlets
 
 from halab.timeline import replay
-from halab.timeline.record import Row, cut
+from halab.timeline.record import Row, cut, since_reset
 from halab.timeline.recorder import Recorder
 from halab.widgets.base import Gatherer, Widget, script, style
 
@@ -35,7 +35,7 @@ class Timeline(Widget):
         self._fresh: list[Row] = []
         self._end = recorder.listen(self._heard)
         recorder.flush()
-        rows = recorder.record.rows(time.time() - 60 * minutes)
+        rows = since_reset(recorder.record.rows(time.time() - 60 * minutes))
         with self._lock:  # what was written since ``listen`` is in the record as well
             self._fresh = [row for row in self._fresh if row not in rows]
         super().__init__(title=title, rows={"seq": 0, "rows": rows}, **kwargs)

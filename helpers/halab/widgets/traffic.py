@@ -9,12 +9,13 @@ from typing import Any
 import traitlets
 
 from halab.errors import UsageError
-from halab.traffic.availability import Availability, summarize
+from halab.traffic.availability import Availability, losses, summarize
 from halab.traffic.meter import PATIENCE, Meter
 from halab.traffic.record import Request
 from halab.widgets import traffic_view
 from halab.widgets.base import Gatherer, Widget, script, style
 
+MOST_EXACT = 20_000  # requests of which the losses are timed one by one, several times a second
 MOST_PATIENCE = 8  # seconds; a stopped meter awaits what is under way
 MOST_RATE = 5000  # requests a second; one process sends them
 
@@ -90,6 +91,8 @@ class TrafficMeter(Widget):
     def _refresh(self) -> None:
         with self._lock:
             state = self._fold.state()
+            if state["lost"] and len(self._requests) <= MOST_EXACT:  # as ``record`` has it; the bars are coarser
+                state["hurt"] = sum(one.end - one.begin for one in losses(self._requests))
         self.state = state
         self.said = traffic_view.sentence(state, self.running)
 

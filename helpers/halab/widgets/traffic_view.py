@@ -83,7 +83,7 @@ def sentence(state: dict[str, Any], running: bool) -> str:
         return "no request yet" if running else "stopped, nothing was sent"
     text = f"{state['ok']} of {state['sent']} requests answered ({state['rate']})"
     if state["lost"]:
-        text += f", {state['lost']} lost within {state['hurt']:.2f} s, last: {state['last_failure']}"
+        text += f", {state['lost']} lost within {state['hurt']:.1f} s, last: {state['last_failure']}"
     if state.get("astray"):
         text += f"; {state['astray']} more went astray on halab's own way and do not count"
     return text + ("" if running else "; stopped")

@@ -40,6 +40,11 @@ def test_a_name_that_an_earlier_cell_makes() -> None:
     assert "run that one first" in lines[1]
 
 
+def test_a_list_of_what_is_not_there() -> None:
+    lines = told("pods = []\nvictim = pods[0]")
+    assert lines is not None and "(line 2 of this cell)" in lines[0] and "lab.hint()" in lines[1]
+
+
 def test_an_api_server_that_says_no() -> None:
     assert told("call()", call=ours(ApiError(404, 'pods "web" not found'))) == ['✘ the API server says: pods "web" not found']
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from halab.timeline import replay
-from halab.timeline.record import Record
+from halab.timeline.record import Record, since_reset
 from halab.timeline.recorder import Traffic
 from halab.traffic.record import Request
 
@@ -63,6 +63,16 @@ def test_a_late_reader_gets_the_picture_of_the_beginning_and_what_is_still_activ
     read = record.rows(since=12.8)
     assert read[0]["whole"] and read[0]["set"] == {} and any("fault" in row for row in read)
     assert replay.predictions(read)[0]["right"] is False
+
+
+def test_a_lab_that_was_reset_begins_anew_with_what_was_predicted(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    record.add(*rows(), {"at": 16.0, "note": {"kind": "reset", "text": "the lab was reset"}}, {"at": 17.0, "set": {}, "gone": []})
+    kept = since_reset(record.rows())
+    assert [row["at"] for row in kept] == [16.0, 12.0, 16.0, 16.0, 17.0]  # a failure that is still active keeps its beginning
+    assert replay.picture_at(kept, 17.0) == {"pod/b": {**POD, "name": "b"}}
+    assert [one["happened"] for one in replay.predictions(kept)] == [""]
+    assert since_reset(rows()) == rows()
 
 
 def test_a_line_cut_short_is_passed_over_and_notes_of_others_are_kept(tmp_path: Path) -> None:

@@ -34,6 +34,6 @@ def test_the_time_with_losses_has_no_calm_of_a_second_in_it() -> None:
 
 def test_the_meter_in_words() -> None:
     state = fold(Request(1.0, 0.001, 200), Request(1.1, 0.001, 503)).state()
-    assert sentence(state, True) == "1 of 2 requests answered (50.00%), 1 lost within 0.25 s, last: status 503"
+    assert sentence(state, True) == "1 of 2 requests answered (50.00%), 1 lost within 0.2 s, last: status 503"
     assert sentence(state, False).endswith("; stopped")
     assert sentence(Fold().state(), True) == "no request yet"
