@@ -131,7 +131,9 @@ class Handler(BaseHTTPRequestHandler):
     """One connection; each request goes to ``App.answer`` and comes back as JSON."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave together: as two small packets, the second would wait for the other side to acknowledge the first
+    wbufsize = (
+        -1
+    )  # head and body leave together: as two small packets, the second would wait for the other side to acknowledge the first
     app: App
 
     def do_GET(self) -> None:
