@@ -213,10 +213,24 @@ def verify(source: Path) -> list[str]:
     book = solved(source)
     stale = []
     if not for_learner.exists() or for_learner.read_text() != text(learner(book)):
-        stale.append(f"{for_learner.relative_to(ROOT)} is not what {source.relative_to(ROOT)} makes")
+        stale.append(f"{for_learner.relative_to(ROOT)} is not what {source.relative_to(ROOT)} makes; run: make build")
     if not for_instructor.exists() or for_instructor.read_text() != text(with_outputs_of(book, for_instructor)):
-        stale.append(f"{for_instructor.relative_to(ROOT)} is not what {source.relative_to(ROOT)} makes")
+        stale.append(f"{for_instructor.relative_to(ROOT)} is not what {source.relative_to(ROOT)} makes; run: make build")
+    if unseen := never_run(with_outputs_of(book, for_instructor)):
+        number = slug_of(source)[:2]
+        stale.append(
+            f"nbval cannot compare {', '.join(unseen)} of {for_instructor.relative_to(ROOT)}; run: python tools/notebooks.py build {number} --run"
+        )
     return stale
+
+
+def never_run(book: NotebookNode) -> list[str]:
+    """Cells whose outputs nbval is to compare, and of which there are none (it passes such cells without a word)."""
+    return [
+        cell["id"]
+        for cell in book.cells
+        if "nbval-check-output" in cell.metadata.get("tags", []) and cell.execution_count is None
+    ]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -237,13 +251,15 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         known = {target.name for source in SOURCE.glob("[0-9][0-9]_*.py") for target in targets(source)}
         folders = (ROOT / "notebooks", ROOT / "notebooks" / "solved")
-        stale = [f"{p.relative_to(ROOT)} has no source" for f in folders for p in f.glob("*.ipynb") if p.name not in known]
+        stale = [
+            f"{p.relative_to(ROOT)} has no source; delete it" for f in folders for p in f.glob("*.ipynb") if p.name not in known
+        ]
         stale += [problem for source in sources for problem in verify(source)]
     except SourceError as error:
         print(error, file=sys.stderr)
         return 1
     for problem in stale:
-        print(f"{problem}; run: make build", file=sys.stderr)
+        print(problem, file=sys.stderr)
     return 1 if stale else 0
 
 
