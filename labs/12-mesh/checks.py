@@ -96,7 +96,8 @@ def the_sick_pod_is_left_out(scene: Scene) -> Result:
     bad = [answer for answer in _ask(scene, BANK, "/healthz", FEW) if not answer.ok]
     if bad:
         return Failed(
-            f"after {first} failures, {len(bad)} of {FEW} more requests for {BANK} still failed", _why_not_ejected(scene)
+            f"after {first} failures, {len(bad)} of {FEW} more requests for {BANK} still failed: {statuses(bad)}",
+            _why_not_ejected(scene),
         )
     members = len([pod for pod in scene.pods("app=pay") if is_ready(pod)])
     return Passed(f"{first} failures, then none in {FEW} requests, with all {members} pods Ready")
