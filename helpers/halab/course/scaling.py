@@ -36,8 +36,8 @@ class Outcome:
         return self.seen.latency_ms["90"] if self.seen.success_rate >= 0.95 else float("inf")
 
     def row(self, name: str) -> str:
-        failed = 1 - self.seen.success_rate
-        late = f"90% within {self.slow_ms:.0f} ms" if failed <= 0.05 else f"{failed:.0%} got no answer"
+        slow = self.slow_ms
+        late = f"{1 - self.seen.success_rate:.0%} failed" if slow == float("inf") else f"90% within {slow:.0f} ms"
         return f"{name:28} {late:22} {self.pod_seconds:4} pod-seconds   replicas {''.join(map(str, self.replicas))}"
 
 
