@@ -42,4 +42,4 @@ def test_the_cost_is_the_sum_of_pods_over_the_seconds() -> None:
 def test_who_loses_many_requests_is_not_called_quick() -> None:
     assert outcome(0.1, 2, (1,)).slow_ms == pytest.approx(100, rel=0.01)
     assert outcome(0.1, 20, (1,)).slow_ms == float("inf")
-    assert "20% got no answer" in outcome(0.1, 20, (1,)).row("it")
+    assert "20% failed" in outcome(0.1, 20, (1,)).row("it")
