@@ -12,7 +12,7 @@ import pytest
 from halab.cluster.client import Client, EventRecorder, Identity, Informer, WorkQueue
 from halab.cluster.client import client as client_module
 from halab.cluster.kube.kinds import CONFIG_MAPS, EVENTS, Kind
-from halab.cluster.kube.status import ApiError
+from halab.cluster.kube.status import ApiError, path_not_found
 from halab.cluster.kube.types import Obj
 
 
@@ -335,3 +335,17 @@ async def test_a_watch_reads_events_that_are_cut_anywhere() -> None:
 def test_a_component_writes_under_its_upstream_name() -> None:
     assert client_module.user_agent_of("system:node:node-1").startswith("kubelet/")
     assert client_module.user_agent_of("system:kube-controller-manager").startswith("kube-controller-manager/")
+
+
+class Older(Script):
+    """A server that does not have the kind."""
+
+    async def list(self, kind: Kind, namespace: str | None = None, **selectors: Any) -> tuple[list[Obj], str]:  # type: ignore[override]
+        raise path_not_found()
+
+
+async def test_a_kind_that_an_older_server_lacks_keeps_nobody_waiting() -> None:
+    async with asyncio.timeout(5):
+        informer, log = await following(Older())
+    assert informer.objects() == [] and log.lines == []
+    await informer.stop()

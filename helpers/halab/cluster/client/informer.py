@@ -177,6 +177,8 @@ class Informer:
                 continue  # the server ended the watch in order; go on from the last version
             except ApiError as exc:
                 listed = listed and exc.code != 410
+                if exc.code == 404 and not self._synced.is_set():  # an older server has no such kind: nobody need wait for it
+                    self._synced.set()
                 log.log(
                     logging.DEBUG if exc.code == 410 else logging.WARNING, "%s: list or watch refused: %s", self.kind.plural, exc
                 )
