@@ -4,8 +4,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev lab course test check build bench prove kind screenshots docs clean
 
-# The first Python that is new enough; PYTHON=/path/to/python3 chooses another.
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+# The Python of the environment that is there, else the first that is new enough; PYTHON=/path/to/python3 chooses another.
+PYTHON ?= $(shell for p in $$(.venv/bin/python -c 'import sys; print(sys._base_executable)' 2>/dev/null) python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 ifeq ($(strip $(PYTHON)),)
 $(error halab needs Python 3.11 or newer and found none; install one, or: make $(MAKECMDGOALS) PYTHON=/path/to/python3)

@@ -126,6 +126,7 @@ async def test_it_sees_the_clock_of_its_node_and_waits_until_the_moments_that_it
 
 async def test_what_it_writes_stays_in_its_upper_directory(mode: str, tmp_path: Path) -> None:
     upper = tmp_path / "upper"
+    (tmp_path / "layer" / "usr" / "share").mkdir(parents=True)  # as every base has it: the machine's own is its root's
     command = "echo x > /usr/share/mark; rm /srv/hello; cat /srv/hello; echo y > /etc/mark; cat /etc/mark; ls /usr/share/mark"
     text, _ = await output(spec(command, tmp_path, upper=upper))
     assert "No such file" in text
