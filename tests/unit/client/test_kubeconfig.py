@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -141,3 +143,17 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
     (path := tmp_path / "config").write_text(yaml.safe_dump(document))
     with pytest.raises(UsageError, match="no client-key"):
         kubeconfig.load(path)
+
+
+def test_an_authority_without_key_identifiers_is_one_as_it_is_to_kubectl(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ssl.create_default_context
+
+    def as_from_python_3_13_on(**options: Any) -> ssl.SSLContext:
+        context = real(**options)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", as_from_python_3_13_on)
+    context = kubeconfig.tls_context()
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname

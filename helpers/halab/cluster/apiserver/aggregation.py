@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import orjson
 
+from halab.aio.tls import client_context
 from halab.cluster.apiserver import forward
 from halab.cluster.apiserver.context import Context
 from halab.cluster.apiserver.forward import Target
@@ -259,7 +260,7 @@ class Aggregator:
     def _tls(self, remote: Remote, verified: bool) -> ssl.SSLContext:
         bundle = remote.spec.get("caBundle")
         data = base64.b64decode(bundle).decode() if bundle else None
-        context = ssl.create_default_context(cadata=data)
+        context = client_context(cadata=data)
         if not verified or remote.spec.get("insecureSkipTLSVerify"):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         config = self.context.config

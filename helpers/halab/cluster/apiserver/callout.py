@@ -14,6 +14,7 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
+from halab.aio.tls import client_context
 from halab.cluster.apiserver.admission.reviews import Answer, Call
 from halab.cluster.kube import kinds
 from halab.cluster.store.store import Store
@@ -98,9 +99,7 @@ def _missing(client: Obj) -> str:
 
 
 def _context(bundle: str | None) -> ssl.SSLContext:
-    if not bundle:
-        return ssl.create_default_context()
-    return ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
+    return client_context(cadata=base64.b64decode(bundle).decode() if bundle else None)
 
 
 def _post(url: str, address: tuple[str, int], context: ssl.SSLContext, body: bytes, seconds: float) -> tuple[int, bytes]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from halab.aio.tls import client_context
 from halab.cluster.client import kubeconfig_files
 from halab.cluster.client.credentials import Credential, Source, TokenFile, plugin_of
 from halab.errors import UsageError
@@ -64,7 +65,7 @@ class Access:
 
 
 def tls_context(ca_file: Path | str | None = None, ca_data: str = "", *, verify: bool = True) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None, cadata=ca_data or None)
+    context = client_context(cafile=ca_file, cadata=ca_data)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
